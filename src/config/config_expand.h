@@ -1,0 +1,27 @@
+/* `${env:NAME}` and `${file:PATH}` in values, replaced when the configuration is read. */
+#ifndef WSKEEP_CONFIG_CONFIG_EXPAND_H
+#define WSKEEP_CONFIG_CONFIG_EXPAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum {
+    CONFIG_EXPAND_FILE_BYTES_MAX = 64 * 1024,
+    CONFIG_EXPAND_BYTES_MAX = 256 * 1024, /* of a value after all */
+    CONFIG_EXPAND_WHY_BYTES = 768
+};
+
+/*
+ * Replace all in text.
+ *
+ * file           the configuration's: a PATH without / in front is beside it
+ * allows_files   false: `${file:...}` is refused as not supported yet
+ *
+ * Returns the value, terminated, to be freed, which is UTF-8 without NUL; or NULL with the
+ * reason in why (CONFIG_EXPAND_WHY_BYTES), which is "" when memory ran out.  The reason names
+ * variables and files, never what is in them.
+ */
+char *config_expand(const char *file, const char *text, size_t text_bytes, bool allows_files,
+                    char *why);
+
+#endif

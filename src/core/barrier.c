@@ -1,0 +1,87 @@
+/* Pings in flight, and what their Pongs acknowledge. */
+#include "core/barrier.h"
+
+#include <assert.h>
+#include <string.h>
+
+void barrier_start(struct barrier *barrier, const uint8_t nonce[8])
+{
+    *barrier = (struct barrier){0};
+    memcpy(barrier->nonce, nonce, sizeof barrier->nonce);
+}
+
+/* 8 bytes of this connection, then the sequence in network order. */
+static void barrier_payload(const struct barrier *barrier, uint64_t sequence,
+                            uint8_t payload[BARRIER_PAYLOAD_BYTES])
+{
+    memcpy(payload, barrier->nonce, sizeof barrier->nonce);
+    for (unsigned i = 0; i < 8; i++)
+        payload[8 + i] = (uint8_t)(sequence >> (56 - 8 * i));
+}
+
+/* Ping at index leaves; those after it move up. */
+static void barrier_remove(struct barrier *barrier, unsigned index, unsigned count)
+{
+    unsigned rest = barrier->ping_count - index - count;
+    memmove(&barrier->pings[index], &barrier->pings[index + count], rest * sizeof *barrier->pings);
+    barrier->ping_count = (uint8_t)(barrier->ping_count - count);
+}
+
+void barrier_forget_oldest(struct barrier *barrier)
+{
+    assert(barrier->ping_count > 0);
+    barrier_remove(barrier, 0, 1);
+}
+
+void barrier_send(struct barrier *barrier, uint64_t sequence, uint64_t now_ms,
+                  uint8_t payload[BARRIER_PAYLOAD_BYTES])
+{
+    if (barrier->ping_count == BARRIER_PING_COUNT_MAX)
+        barrier_remove(barrier, 1, 1); /* the oldest still times the acknowledgement */
+    barrier->pings[barrier->ping_count++] =
+        (struct barrier_ping){.sequence = sequence, .sent_ms = now_ms};
+    barrier->last_sent_ms = now_ms;
+    barrier_payload(barrier, sequence, payload);
+}
+
+void barrier_encoded(struct barrier *barrier, uint64_t end_offset)
+{
+    assert(barrier->ping_count > 0);
+    barrier->pings[barrier->ping_count - 1].end_offset = end_offset;
+}
+
+bool barrier_pong(struct barrier *barrier, const uint8_t *payload, size_t payload_bytes,
+                  uint64_t now_ms, uint64_t *sequence, uint64_t *rtt_ms)
+{
+    uint8_t expected[BARRIER_PAYLOAD_BYTES];
+    if (payload_bytes != sizeof expected)
+        return false;
+    /* Newest first: of two with the same payload the later one is what 5.5.3 lets a peer answer. */
+    for (unsigned i = barrier->ping_count; i-- > 0;) {
+        barrier_payload(barrier, barrier->pings[i].sequence, expected);
+        if (memcmp(payload, expected, sizeof expected) != 0)
+            continue;
+        *sequence = barrier->pings[i].sequence;
+        *rtt_ms = now_ms - barrier->pings[i].sent_ms;
+        barrier->pong_matched = true;
+        barrier_remove(barrier, 0, i + 1);
+        return true;
+    }
+    return false;
+}
+
+void barrier_tcp(struct barrier *barrier, uint64_t acked_offset, uint64_t now_ms)
+{
+    for (unsigned i = 0; i < barrier->ping_count; i++) {
+        struct barrier_ping *ping = &barrier->pings[i];
+        if (ping->judged_from_ms == 0 && ping->end_offset != 0 && acked_offset >= ping->end_offset)
+            ping->judged_from_ms = now_ms > 0 ? now_ms : 1;
+    }
+}
+
+void barrier_restart(struct barrier *barrier, uint64_t now_ms)
+{
+    for (unsigned i = 0; i < barrier->ping_count; i++)
+        if (barrier->pings[i].judged_from_ms != 0)
+            barrier->pings[i].judged_from_ms = now_ms > 0 ? now_ms : 1;
+}

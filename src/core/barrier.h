@@ -1,0 +1,62 @@
+/*
+ * The Pings in flight on one upstream connection, and what each one's Pong acknowledges.
+ *
+ * A Ping carries 8 random bytes of its connection and the sequence of the last complete message
+ * before it.  TCP and RFC 6455 keep order, so the matching Pong (5.5.3) shows that the server's
+ * endpoint has read everything up to there.  Any other Pong is a sign of life and nothing else.
+ */
+#ifndef WSKEEP_CORE_BARRIER_H
+#define WSKEEP_CORE_BARRIER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { BARRIER_PING_COUNT_MAX = 4, BARRIER_PAYLOAD_BYTES = 16 };
+
+struct barrier_ping {
+    uint64_t sequence;     /* all up to here come before it */
+    uint64_t end_offset;   /* of its last byte in the connection's stream; 0 until encoded */
+    uint64_t sent_ms;
+    uint64_t judged_from_ms; /* when the peer's TCP acknowledged it (or we began to read again);
+                                0 while it has not */
+};
+
+struct barrier {
+    uint8_t nonce[8];
+    struct barrier_ping pings[BARRIER_PING_COUNT_MAX]; /* oldest first */
+    uint8_t ping_count;
+    uint64_t last_sent_ms; /* of the newest Ping; 0 before the first */
+    bool pong_matched; /* at least one on this connection */
+};
+
+/* A new connection: no Ping in flight.  nonce is 8 random bytes. */
+void barrier_start(struct barrier *barrier, const uint8_t nonce[8]);
+
+/*
+ * A Ping is sent now.  Fills payload.  When BARRIER_PING_COUNT_MAX are in flight the second
+ * oldest gives up its place: the oldest still times the acknowledgement.
+ */
+void barrier_send(struct barrier *barrier, uint64_t sequence, uint64_t now_ms,
+                  uint8_t payload[BARRIER_PAYLOAD_BYTES]);
+
+/* The oldest Ping in flight is of no use any more: its Pong would only be a sign of life. */
+void barrier_forget_oldest(struct barrier *barrier);
+
+/* The newest Ping was encoded up to end_offset. */
+void barrier_encoded(struct barrier *barrier, uint64_t end_offset);
+
+/*
+ * A Pong came.  True when it answers a Ping in flight: it and all earlier ones are retired,
+ * *sequence is what it acknowledges and *rtt_ms how long it took.
+ */
+bool barrier_pong(struct barrier *barrier, const uint8_t *payload, size_t payload_bytes,
+                  uint64_t now_ms, uint64_t *sequence, uint64_t *rtt_ms);
+
+/* The peer's TCP has acknowledged the stream up to acked_offset. */
+void barrier_tcp(struct barrier *barrier, uint64_t acked_offset, uint64_t now_ms);
+
+/* We did not read or run: what the peer's TCP has acknowledged is judged from now on. */
+void barrier_restart(struct barrier *barrier, uint64_t now_ms);
+
+#endif

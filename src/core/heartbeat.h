@@ -1,0 +1,77 @@
+/*
+ * Is the other end of one connection alive?  Either side's: the upstream's and the client's.
+ *
+ * A Ping goes out when nothing was sent, or nothing was received, for `interval`.  The peer is
+ * dead when nothing arrives for `timeout` after its TCP acknowledged the Ping's last byte, plus
+ * 1 s for each 64 KiB that was sent since the last Pong.  Until then what its TCP acknowledges
+ * is life: a 16 MiB message on a slow link is not a dead link.
+ */
+#ifndef WSKEEP_CORE_HEARTBEAT_H
+#define WSKEEP_CORE_HEARTBEAT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/settings.h"
+
+enum heartbeat_verdict {
+    HEARTBEAT_FINE,
+    HEARTBEAT_PING,    /* send a Ping now */
+    HEARTBEAT_PROBE,   /* ask TCP how far it got, and call heartbeat_tcp() */
+    HEARTBEAT_DEAD,    /* heartbeat-timeout */
+    HEARTBEAT_STALLED  /* send-stalled: alive for all we know, but its window stays closed */
+};
+
+struct heartbeat {
+    uint64_t sent_ms;     /* the last time something was handed to the kernel */
+    uint64_t received_ms; /* the last time something arrived */
+    uint64_t ping_ms;     /* when the Ping was sent that nothing has answered; 0: none */
+    uint64_t ping_end_offset;  /* stream offset after it; 0 until it is encoded */
+    uint64_t judged_from_ms;   /* its last byte was acknowledged by TCP, or judging was restarted;
+                                  0: not yet */
+    uint64_t written_offset;   /* of the stream, with the kernel */
+    uint64_t acked_offset;     /* of the stream, acknowledged by the peer's TCP when last asked */
+    uint64_t progress_ms;      /* the last time acked_offset moved, or nothing was outstanding */
+    uint64_t probe_ms;         /* the last time TCP was asked */
+    uint64_t pong_offset;      /* written_offset when the last Pong came */
+    bool in_flight;            /* when last asked, bytes were on their way (tcpi_unacked > 0) */
+    bool reading;              /* false: we do not read, and judge nobody */
+};
+
+void heartbeat_start(struct heartbeat *heartbeat, uint64_t now_ms);
+
+/* The kernel has taken the stream up to written_offset. */
+void heartbeat_written(struct heartbeat *heartbeat, uint64_t written_offset, uint64_t now_ms);
+
+/* A Ping was encoded; its last byte is at end_offset. */
+void heartbeat_pinged(struct heartbeat *heartbeat, uint64_t end_offset, uint64_t now_ms);
+
+/* Bytes arrived, whatever they are. */
+void heartbeat_received(struct heartbeat *heartbeat, uint64_t now_ms);
+
+/* A Pong arrived: the allowance for bytes sent starts over. */
+void heartbeat_ponged(struct heartbeat *heartbeat);
+
+/* What TCP says: stream bytes acknowledged (written minus SIOCOUTQ), and whether any segment is
+ * in flight (tcpi_unacked > 0). */
+void heartbeat_tcp(struct heartbeat *heartbeat, uint64_t acked_offset, bool in_flight,
+                   uint64_t now_ms);
+
+/* Reading stopped, or goes on; deadlines restart in full when it goes on. */
+void heartbeat_set_reading(struct heartbeat *heartbeat, bool reading, uint64_t now_ms);
+
+/* We did not run (stopped, or the machine slept): deadlines restart in full. */
+void heartbeat_restart(struct heartbeat *heartbeat, uint64_t now_ms);
+
+/* 1 s for each 64 KiB sent since the last Pong. */
+uint64_t heartbeat_allowance_ms(const struct heartbeat *heartbeat);
+
+/* What to do now.  Ask again after doing it, until HEARTBEAT_FINE. */
+enum heartbeat_verdict heartbeat_judge(const struct heartbeat *heartbeat,
+                                       const struct heartbeat_settings *settings, uint64_t now_ms);
+
+/* When heartbeat_judge() may next say something else; SETTINGS_NEVER when only an event can. */
+uint64_t heartbeat_deadline_ms(const struct heartbeat *heartbeat,
+                               const struct heartbeat_settings *settings);
+
+#endif

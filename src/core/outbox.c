@@ -1,0 +1,328 @@
+/* The outbox: a ring of entries, and their payloads in chunks. */
+#include "core/outbox.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ENTRY_CAPACITY_MIN = 16, /* stays, once there was a message: an echo pushes and acknowledges
+                                one message all day */
+    CHUNK_BYTES_MIN = 1024,  /* the first one: most sessions never need more */
+    CHUNK_BYTES_MAX = 64 * 1024
+};
+
+/* Payloads one behind the other.  Freed when its last message has left. */
+struct outbox_chunk {
+    uint32_t live_count;
+    uint32_t used;
+    uint32_t capacity;
+    uint8_t bytes[];
+};
+
+#ifdef WSKEEP_CHECKS
+void outbox_check(const struct outbox *outbox)
+{
+    uint64_t payload_bytes = 0;
+    uint64_t sent_bytes = 0;
+    uint64_t end_offset = 0;
+    for (uint32_t i = 0; i < outbox->entry_count; i++) {
+        const struct outbox_entry *entry =
+            &outbox->entries[(outbox->entry_first + i) & (outbox->entry_capacity - 1)];
+        uint64_t sequence = outbox->first_sequence + i;
+        assert(entry->payload != NULL);
+        assert(entry->opcode == FRAME_TEXT || entry->opcode == FRAME_BINARY);
+        payload_bytes += entry->payload_bytes;
+        if (sequence < outbox->next_sequence)
+            sent_bytes += entry->payload_bytes;
+        else
+            assert(entry->end_offset == 0);
+        if (sequence < outbox->written_sequence)
+            assert(entry->exposed && entry->end_offset > end_offset);
+        if (entry->end_offset)
+            end_offset = entry->end_offset;
+        if (entry->chunk)
+            assert(entry->chunk->live_count > 0);
+    }
+    assert(payload_bytes == outbox->payload_bytes);
+    assert(sent_bytes == outbox->sent_bytes);
+}
+#else
+void outbox_check(const struct outbox *outbox)
+{
+    (void)outbox;
+}
+#endif
+
+static void outbox_assert(const struct outbox *outbox)
+{
+    assert(outbox->first_sequence <= outbox->written_sequence);
+    assert(outbox->written_sequence <= outbox->next_sequence);
+    assert(outbox->next_sequence <= outbox->first_sequence + outbox->entry_count);
+    assert(outbox->sent_bytes <= outbox->payload_bytes);
+    outbox_check(outbox);
+}
+
+void outbox_init(struct outbox *outbox, uint32_t entry_count_max, uint64_t payload_bytes_max,
+                 struct budget *budget)
+{
+    *outbox = (struct outbox){.entry_count_max = entry_count_max,
+                              .payload_bytes_max = payload_bytes_max,
+                              .first_sequence = 1,
+                              .next_sequence = 1,
+                              .written_sequence = 1,
+                              .budget = budget};
+}
+
+void outbox_set_limits(struct outbox *outbox, uint32_t entry_count_max, uint64_t payload_bytes_max)
+{
+    outbox->entry_count_max = entry_count_max;
+    outbox->payload_bytes_max = payload_bytes_max;
+}
+
+/* The entry of a sequence that is in the outbox. */
+static struct outbox_entry *outbox_entry_of(const struct outbox *outbox, uint64_t sequence)
+{
+    uint32_t index = outbox->entry_first + (uint32_t)(sequence - outbox->first_sequence);
+    return &outbox->entries[index & (outbox->entry_capacity - 1)];
+}
+
+static bool outbox_resize(struct outbox *outbox, uint32_t capacity)
+{
+    struct outbox_entry *entries = malloc(capacity * sizeof *entries);
+    if (!entries)
+        return false;
+    for (uint32_t i = 0; i < outbox->entry_count; i++)
+        entries[i] = *outbox_entry_of(outbox, outbox->first_sequence + i);
+    free(outbox->entries);
+    outbox->entries = entries;
+    outbox->entry_capacity = capacity;
+    outbox->entry_first = 0;
+    return true;
+}
+
+/* ---- chunks ------------------------------------------------------------------------------- */
+
+/* Larger chunks the more there is waiting, so that a backlog costs few of them. */
+static size_t chunk_capacity(const struct outbox *outbox, size_t payload_bytes)
+{
+    size_t capacity = CHUNK_BYTES_MIN;
+    while (capacity < CHUNK_BYTES_MAX && capacity < outbox->payload_bytes)
+        capacity *= 4;
+    return payload_bytes > capacity ? payload_bytes : capacity;
+}
+
+static struct outbox_chunk *chunk_with_room(struct outbox *outbox, size_t payload_bytes)
+{
+    struct outbox_chunk *last = outbox->chunk_last;
+    if (last && last->live_count == 0)
+        last->used = 0;
+    if (last && payload_bytes <= last->capacity - last->used)
+        return last;
+    size_t capacity = chunk_capacity(outbox, payload_bytes);
+    struct outbox_chunk *chunk = malloc(sizeof *chunk + capacity);
+    if (!chunk)
+        return NULL;
+    *chunk = (struct outbox_chunk){.capacity = (uint32_t)capacity};
+    if (last && last->live_count == 0)
+        free(last);
+    outbox->chunk_last = chunk;
+    return chunk;
+}
+
+static void chunk_release(struct outbox *outbox, struct outbox_chunk *chunk)
+{
+    assert(chunk->live_count > 0);
+    if (--chunk->live_count > 0)
+        return;
+    if (chunk == outbox->chunk_last && chunk->capacity <= CHUNK_BYTES_MAX)
+        return; /* filled from its start again */
+    if (chunk == outbox->chunk_last)
+        outbox->chunk_last = NULL;
+    free(chunk);
+}
+
+/* ---- in and out --------------------------------------------------------------------------- */
+
+static bool outbox_is_full_for(const struct outbox *outbox, size_t payload_bytes)
+{
+    return outbox->entry_count >= outbox->entry_count_max ||
+           outbox->payload_bytes > outbox->payload_bytes_max ||
+           payload_bytes > outbox->payload_bytes_max - outbox->payload_bytes;
+}
+
+enum outbox_result outbox_push(struct outbox *outbox, enum frame_opcode opcode,
+                               const uint8_t *payload, size_t payload_bytes)
+{
+    uint64_t cost = payload_bytes + OUTBOX_OVERHEAD_BYTES;
+    if (payload_bytes > outbox->payload_bytes_max || payload_bytes > UINT32_MAX)
+        return OUTBOX_ERR_TOO_BIG;
+    if (outbox_is_full_for(outbox, payload_bytes))
+        return OUTBOX_FULL;
+    if (!budget_has_room(outbox->budget, cost)) {
+        outbox->budget->refused = true;
+        return OUTBOX_FULL;
+    }
+    uint32_t capacity = outbox->entry_capacity;
+    if (outbox->entry_count == capacity &&
+        !outbox_resize(outbox, capacity ? capacity * 2 : ENTRY_CAPACITY_MIN))
+        return OUTBOX_ERR_MEMORY;
+    struct outbox_chunk *chunk = chunk_with_room(outbox, payload_bytes);
+    if (!chunk)
+        return OUTBOX_ERR_MEMORY;
+
+    uint8_t *at = chunk->bytes + chunk->used;
+    if (payload_bytes > 0)
+        memcpy(at, payload, payload_bytes);
+    chunk->used += (uint32_t)payload_bytes;
+    chunk->live_count++;
+    outbox->entry_count++;
+    *outbox_entry_of(outbox, outbox->first_sequence + outbox->entry_count - 1) =
+        (struct outbox_entry){.payload = at,
+                              .chunk = chunk,
+                              .payload_bytes = (uint32_t)payload_bytes,
+                              .opcode = (uint8_t)opcode};
+    outbox->payload_bytes += payload_bytes;
+    budget_take(outbox->budget, cost);
+    outbox_assert(outbox);
+    return OUTBOX_OK;
+}
+
+/* The head leaves, whatever the reason. */
+static void outbox_pop(struct outbox *outbox)
+{
+    struct outbox_entry *entry = outbox_entry_of(outbox, outbox->first_sequence);
+    if (outbox->next_sequence > outbox->first_sequence)
+        outbox->sent_bytes -= entry->payload_bytes;
+    else
+        outbox->next_sequence++;
+    outbox->payload_bytes -= entry->payload_bytes;
+    budget_give(outbox->budget, entry->payload_bytes + OUTBOX_OVERHEAD_BYTES);
+    chunk_release(outbox, entry->chunk);
+    outbox->entry_first = (outbox->entry_first + 1) & (outbox->entry_capacity - 1);
+    outbox->entry_count--;
+    outbox->first_sequence++;
+    if (outbox->written_sequence < outbox->first_sequence)
+        outbox->written_sequence = outbox->first_sequence;
+}
+
+/* A ring that a backlog has grown is given back when a quarter of it is enough. */
+static void outbox_shrink(struct outbox *outbox)
+{
+    uint32_t capacity = outbox->entry_capacity;
+    while (capacity > ENTRY_CAPACITY_MIN && outbox->entry_count <= capacity / 4)
+        capacity /= 2;
+    if (capacity != outbox->entry_capacity)
+        (void)outbox_resize(outbox, capacity); /* without memory for it, it stays as it is */
+}
+
+void outbox_trim(struct outbox *outbox)
+{
+    if (outbox->entry_count > 0)
+        return;
+    free(outbox->entries);
+    free(outbox->chunk_last);
+    outbox->entries = NULL;
+    outbox->chunk_last = NULL;
+    outbox->entry_capacity = 0;
+    outbox->entry_first = 0;
+}
+
+void outbox_clear(struct outbox *outbox)
+{
+    uint64_t payload_bytes;
+    outbox_drop_all(outbox, &payload_bytes);
+    outbox_trim(outbox);
+}
+
+/* ---- the connection's cursors ------------------------------------------------------------- */
+
+struct outbox_entry *outbox_next(struct outbox *outbox)
+{
+    if (outbox->next_sequence - outbox->first_sequence >= outbox->entry_count)
+        return NULL;
+    return outbox_entry_of(outbox, outbox->next_sequence);
+}
+
+void outbox_advance(struct outbox *outbox)
+{
+    struct outbox_entry *entry = outbox_next(outbox);
+    assert(entry != NULL);
+    outbox->sent_bytes += entry->payload_bytes;
+    outbox->next_sequence++;
+}
+
+void outbox_encoded(struct outbox *outbox, uint64_t end_offset)
+{
+    assert(outbox_has_unacknowledged(outbox));
+    struct outbox_entry *entry = outbox_entry_of(outbox, outbox->next_sequence - 1);
+    assert(entry->end_offset == 0 && end_offset > 0);
+    entry->end_offset = end_offset;
+}
+
+uint64_t outbox_written(struct outbox *outbox, uint64_t written_offset)
+{
+    while (outbox->written_sequence < outbox->next_sequence) {
+        struct outbox_entry *entry = outbox_entry_of(outbox, outbox->written_sequence);
+        if (entry->end_offset == 0 || entry->end_offset > written_offset)
+            break;
+        entry->exposed = true;
+        outbox->written_sequence++;
+    }
+    return outbox->written_sequence - 1;
+}
+
+uint32_t outbox_acknowledge(struct outbox *outbox, uint64_t sequence)
+{
+    assert(sequence < outbox->next_sequence); /* nobody acknowledges what was not sent */
+    uint32_t count = 0;
+    for (; outbox->first_sequence <= sequence; count++)
+        outbox_pop(outbox);
+    if (count > 0)
+        outbox_shrink(outbox);
+    outbox_assert(outbox);
+    return count;
+}
+
+uint32_t outbox_rewind(struct outbox *outbox)
+{
+    uint32_t exposed_count = 0;
+    for (uint64_t sequence = outbox->first_sequence; sequence < outbox->next_sequence; sequence++)
+        outbox_entry_of(outbox, sequence)->end_offset = 0;
+    outbox->next_sequence = outbox->first_sequence;
+    outbox->written_sequence = outbox->first_sequence;
+    outbox->sent_bytes = 0;
+    /* Messages are sent in order, so the exposed ones are the front, of this connection or of an
+     * earlier one that came further. */
+    while (exposed_count < outbox->entry_count &&
+           outbox_entry_of(outbox, outbox->first_sequence + exposed_count)->exposed)
+        exposed_count++;
+    outbox_assert(outbox);
+    return exposed_count;
+}
+
+bool outbox_drop_oldest(struct outbox *outbox, uint64_t *payload_bytes)
+{
+    if (outbox->entry_count == 0)
+        return false;
+    if (outbox->next_sequence > outbox->first_sequence &&
+        outbox->written_sequence == outbox->first_sequence)
+        return false; /* in the middle of its frame */
+    *payload_bytes = outbox_entry_of(outbox, outbox->first_sequence)->payload_bytes;
+    outbox_pop(outbox);
+    outbox_shrink(outbox);
+    outbox_assert(outbox);
+    return true;
+}
+
+uint32_t outbox_drop_all(struct outbox *outbox, uint64_t *payload_bytes)
+{
+    uint32_t count = outbox->entry_count;
+    *payload_bytes = outbox->payload_bytes;
+    while (outbox->entry_count > 0)
+        outbox_pop(outbox);
+    if (count > 0)
+        outbox_shrink(outbox);
+    outbox_assert(outbox);
+    return count;
+}

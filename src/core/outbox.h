@@ -1,0 +1,123 @@
+/*
+ * The session's messages from client to upstream that are not acknowledged yet, in order.
+ *
+ * Two cursors walk over it:
+ *
+ *     head ... acknowledged and gone
+ *     [ exposed: some server may have it ][ sent on this connection ][ waiting ]
+ *     ^ first_sequence                      ^ next_sequence to send       ^ end
+ *
+ * A message is copied in once and stays at its address until it leaves.  Payloads are plain
+ * (unmasked, uncompressed).  Memory comes in chunks that are given back as their last message
+ * leaves; an empty outbox keeps one small chunk and a small ring until outbox_trim().
+ */
+#ifndef WSKEEP_CORE_OUTBOX_H
+#define WSKEEP_CORE_OUTBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/budget.h"
+#include "proto/frame.h"
+
+enum outbox_result {
+    OUTBOX_OK,
+    OUTBOX_FULL,       /* fits later: stop reading from this client */
+    OUTBOX_ERR_TOO_BIG, /* can never fit */
+    OUTBOX_ERR_MEMORY  /* malloc said no: treated as full, and logged */
+};
+
+/* What one message costs besides its payload, in the budget. */
+enum { OUTBOX_OVERHEAD_BYTES = 48 };
+
+struct outbox_chunk;
+
+struct outbox_entry {
+    const uint8_t *payload; /* never NULL, even when empty */
+    struct outbox_chunk *chunk;
+    uint64_t end_offset; /* in the byte stream of the current connection: after its last byte;
+                            0 until it was encoded there */
+    uint32_t payload_bytes;
+    uint8_t opcode;  /* FRAME_TEXT or FRAME_BINARY */
+    bool exposed;    /* its last byte was handed to the kernel on some connection */
+};
+
+struct outbox {
+    struct outbox_entry *entries; /* ring; NULL when empty */
+    uint32_t entry_capacity;      /* power of two */
+    uint32_t entry_first;         /* index of the head in the ring */
+    uint32_t entry_count;
+    uint32_t entry_count_max;
+    uint64_t first_sequence; /* of the head; the first message of a session is 1 */
+    uint64_t next_sequence;  /* the next one to send on this connection */
+    uint64_t written_sequence; /* all before it are wholly with the kernel on this connection */
+    uint64_t payload_bytes;
+    uint64_t payload_bytes_max;
+    uint64_t sent_bytes; /* payload of [first, next): sent here and not acknowledged */
+    struct outbox_chunk *chunk_last; /* being filled */
+    struct budget *budget;
+};
+
+void outbox_init(struct outbox *outbox, uint32_t entry_count_max, uint64_t payload_bytes_max,
+                 struct budget *budget);
+void outbox_clear(struct outbox *outbox);
+
+/* A reload: lower limits stop new messages, never drop old ones. */
+void outbox_set_limits(struct outbox *outbox, uint32_t entry_count_max, uint64_t payload_bytes_max);
+
+/* Copy a message in at the end. */
+enum outbox_result outbox_push(struct outbox *outbox, enum frame_opcode opcode,
+                               const uint8_t *payload, size_t payload_bytes);
+
+/* The next message to send on this connection, or NULL. */
+struct outbox_entry *outbox_next(struct outbox *outbox);
+
+/* outbox_next() was taken to be encoded: the cursor moves past it. */
+void outbox_advance(struct outbox *outbox);
+
+/* The message before the cursor was encoded up to end_offset of the connection's stream. */
+void outbox_encoded(struct outbox *outbox, uint64_t end_offset);
+
+/*
+ * The kernel has taken the stream up to written_offset: mark what that exposes.
+ * Returns the sequence of the last message wholly written on this connection, 0 for none.
+ */
+uint64_t outbox_written(struct outbox *outbox, uint64_t written_offset);
+
+/* All up to sequence are acknowledged: they leave.  Returns how many left. */
+uint32_t outbox_acknowledge(struct outbox *outbox, uint64_t sequence);
+
+/* The connection is gone: send again from the head.  Returns how many exposed messages there
+ * are, which the next connection repeats. */
+uint32_t outbox_rewind(struct outbox *outbox);
+
+/*
+ * Drop the oldest message, for `overflow: drop-oldest`.  It may have been sent already: then
+ * nobody knows whether it arrived, and it counts as given up all the same.  A message that was
+ * encoded but not wholly written is in the middle of its frame and stays.  False when the oldest
+ * must stay, or there is none.  *payload_bytes gets its size.
+ */
+bool outbox_drop_oldest(struct outbox *outbox, uint64_t *payload_bytes);
+
+/* Everything leaves (the session gives up).  Returns how many. */
+uint32_t outbox_drop_all(struct outbox *outbox, uint64_t *payload_bytes);
+
+/* An empty outbox gives back the little that it keeps for the next message. */
+void outbox_trim(struct outbox *outbox);
+
+/* Walk the whole structure and assert its invariants; in builds without WSKEEP_CHECKS nothing. */
+void outbox_check(const struct outbox *outbox);
+
+static inline bool outbox_is_empty(const struct outbox *outbox)
+{
+    return outbox->entry_count == 0;
+}
+
+/* True when messages were sent on this connection and not acknowledged. */
+static inline bool outbox_has_unacknowledged(const struct outbox *outbox)
+{
+    return outbox->next_sequence > outbox->first_sequence;
+}
+
+#endif

@@ -1,0 +1,339 @@
+/* The session's client: its messages, its end, its heartbeat, and backpressure both ways. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "core/session.h"
+#include "core/session_private.h"
+
+/* ---- backpressure ------------------------------------------------------------------------- */
+
+static bool session_delivers(const struct session *session)
+{
+    return session->client == SESSION_CLIENT_OPEN || session->client == SESSION_CLIENT_CLOSING;
+}
+
+void session_pause_changed(struct session *session, uint64_t now_ms)
+{
+    bool both = session->client_full && session->upstream_full;
+    if (!both)
+        session->both_paused_ms = 0;
+    else if (session->both_paused_ms == 0)
+        session->both_paused_ms = now_ms > 0 ? now_ms : 1;
+}
+
+/*
+ * Full at inbox_max_bytes, or when the daemon's memory is used up and this client has something
+ * to take; reading goes on at half of it.  An empty inbox is never full, so memory that others
+ * hold cannot keep a session from reading its Pongs.
+ */
+static bool session_inbox_is_full(const struct session *session)
+{
+    struct budget *budget = session->outbox.budget;
+    uint64_t bytes = session->inbox_bytes;
+    if (!session_delivers(session) || bytes == 0)
+        return false; /* what arrives is dropped: there is nobody to take it */
+    if (budget->bytes > budget->bytes_max) {
+        budget->refused = true;
+        return true;
+    }
+    uint64_t limit = session->settings->inbox_bytes_max;
+    return bytes >= (session->upstream_full ? limit / 2 : limit);
+}
+
+void session_inbox_changed(struct session *session, uint64_t now_ms)
+{
+    bool full = session_inbox_is_full(session);
+    if (full == session->upstream_full)
+        return;
+    session->upstream_full = full;
+    if (session->state == SESSION_OPEN) {
+        heartbeat_set_reading(&session->upstream_life, !full, now_ms);
+        if (!full) {
+            barrier_restart(&session->barrier, now_ms);
+            session->data_ms = now_ms;
+        }
+    }
+    session_pause_changed(session, now_ms);
+}
+
+void session_inbox(struct session *session, uint64_t inbox_bytes, uint64_t now_ms,
+                   struct session_actions *actions)
+{
+    actions->any = false;
+    bool taken = inbox_bytes < session->inbox_bytes;
+    session->inbox_bytes = inbox_bytes;
+    if (taken && session->both_paused_ms != 0)
+        session->both_paused_ms = now_ms; /* slow, but it moves: not a stall */
+    session_inbox_changed(session, now_ms);
+    if (session->upstream_full && session->client == SESSION_CLIENT_OPEN &&
+        session->settings->inbox_overflow == INBOX_OVERFLOW_CLOSE)
+        session_close_client(session, CLOSE_TRY_AGAIN, "wskeep: inbox full", CAUSE_OVERFLOW, now_ms,
+                             actions);
+}
+
+static void session_set_client_full(struct session *session, bool full, uint64_t bytes,
+                                    uint64_t now_ms)
+{
+    session->refused_bytes = bytes;
+    if (session->client_full == full)
+        return;
+    session->client_full = full;
+    heartbeat_set_reading(&session->client_life, !full, now_ms);
+    session_pause_changed(session, now_ms);
+}
+
+bool session_has_room(const struct session *session)
+{
+    const struct outbox *outbox = &session->outbox;
+    if (!session->client_full)
+        return true;
+    return outbox->entry_count < outbox->entry_count_max &&
+           outbox->payload_bytes <= outbox->payload_bytes_max &&
+           session->refused_bytes <= outbox->payload_bytes_max - outbox->payload_bytes &&
+           budget_has_room(outbox->budget, session->refused_bytes + OUTBOX_OVERHEAD_BYTES);
+}
+
+bool session_reads_client(const struct session *session)
+{
+    return session->client != SESSION_CLIENT_GONE && !session->client_full;
+}
+
+/* ---- messages ----------------------------------------------------------------------------- */
+
+/* `overflow: drop-oldest`: make room, as long as the oldest is not in the middle of its frame. */
+static enum outbox_result session_push_over_oldest(struct session *session,
+                                                   enum frame_opcode opcode,
+                                                   const uint8_t *payload, size_t payload_bytes,
+                                                   struct session_actions *actions)
+{
+    uint64_t dropped_bytes;
+    while (outbox_drop_oldest(&session->outbox, &dropped_bytes)) {
+        session_give_up(session, 1, dropped_bytes, CAUSE_OVERFLOW, actions);
+        enum outbox_result result =
+            outbox_push(&session->outbox, opcode, payload, payload_bytes);
+        if (result != OUTBOX_FULL)
+            return result;
+    }
+    return OUTBOX_FULL;
+}
+
+/* The message is not taken, ever: it counts as given up, and the client is told by a Close. */
+static enum session_take session_refuse_message(struct session *session, uint16_t code,
+                                                const char *reason, size_t payload_bytes,
+                                                uint64_t now_ms, struct session_actions *actions)
+{
+    session_give_up(session, 1, payload_bytes, CAUSE_OVERFLOW, actions);
+    if (session->client == SESSION_CLIENT_OPEN)
+        session_close_client(session, code, reason, CAUSE_OVERFLOW, now_ms, actions);
+    return SESSION_IGNORED;
+}
+
+enum session_take session_client_message(struct session *session, enum frame_opcode opcode,
+                                         const uint8_t *payload, size_t payload_bytes,
+                                         uint64_t now_ms, struct session_actions *actions)
+{
+    actions->any = false;
+    if (session->client != SESSION_CLIENT_OPEN && session->client != SESSION_CLIENT_CLOSED)
+        return SESSION_IGNORED;
+
+    enum settings_overflow overflow = session->settings->overflow;
+    enum outbox_result result = outbox_push(&session->outbox, opcode, payload, payload_bytes);
+    if (result == OUTBOX_FULL && overflow == OVERFLOW_DROP_OLDEST)
+        result = session_push_over_oldest(session, opcode, payload, payload_bytes, actions);
+    switch (result) {
+    case OUTBOX_OK:
+        session_set_client_full(session, false, 0, now_ms);
+        if (session->client == SESSION_CLIENT_CLOSED)
+            session->client_deadline_ms = now_ms + SESSION_CLOSE_WAIT_MS; /* its Close follows */
+        return SESSION_TAKEN;
+    case OUTBOX_ERR_TOO_BIG: /* a reload made max_bytes smaller than what this client may send */
+        return session_refuse_message(session, CLOSE_TOO_BIG, "wskeep: over max_bytes",
+                                      payload_bytes, now_ms, actions);
+    case OUTBOX_FULL:
+        if (overflow == OVERFLOW_CLOSE)
+            return session_refuse_message(session, CLOSE_TRY_AGAIN, "wskeep: outbox full",
+                                          payload_bytes, now_ms, actions);
+        break;
+    case OUTBOX_ERR_MEMORY:
+        break; /* as full: what is in the outbox will leave, and then there may be memory */
+    }
+    session_set_client_full(session, true, payload_bytes, now_ms);
+    return SESSION_NOT_NOW;
+}
+
+/* ---- the client's end --------------------------------------------------------------------- */
+
+/* Nothing more will be put into the outbox, or only what the client sent before it knew. */
+static void session_begin_drain(struct session *session, enum session_client_state client,
+                                enum cause cause, uint64_t now_ms)
+{
+    session->client = client;
+    session->client_cause = cause;
+    session->drain_deadline_ms = session_after(now_ms, session->settings->drain_timeout_ms);
+    session_inbox_changed(session, now_ms);
+}
+
+void session_close_client(struct session *session, uint16_t code, const char *reason,
+                          enum cause cause, uint64_t now_ms, struct session_actions *actions)
+{
+    assert(session->client == SESSION_CLIENT_OPEN);
+    session_act(session, actions);
+    actions->client = SESSION_CLIENT_CLOSE;
+    close_set(&actions->client_close, code, reason);
+    session_begin_drain(session, SESSION_CLIENT_CLOSED, cause, now_ms);
+    session->client_deadline_ms = now_ms + SESSION_CLOSE_WAIT_MS;
+}
+
+static void session_client_gone(struct session *session, uint64_t now_ms)
+{
+    session->client = SESSION_CLIENT_GONE;
+    session->client_deadline_ms = SETTINGS_NEVER;
+    session_set_client_full(session, false, 0, now_ms);
+    session_inbox_changed(session, now_ms);
+}
+
+void session_client_close(struct session *session, const struct close_frame *close,
+                          uint64_t now_ms, struct session_actions *actions)
+{
+    actions->any = false;
+    if (session->client == SESSION_CLIENT_CLOSED) { /* the answer to our Close */
+        session_act(session, actions);
+        actions->client = SESSION_CLIENT_CUT;
+        session_client_gone(session, now_ms);
+        session_drain(session, now_ms, actions);
+        return;
+    }
+    if (session->client != SESSION_CLIENT_OPEN)
+        return;
+    session->client_close = malloc(sizeof *session->client_close);
+    if (!session->client_close) { /* then it gets no receipt, which says: not everything arrived */
+        session_act(session, actions);
+        actions->client = SESSION_CLIENT_CUT;
+        session_begin_drain(session, SESSION_CLIENT_GONE, CAUSE_NO_RESOURCES, now_ms);
+        session_drain(session, now_ms, actions);
+        return;
+    }
+    *session->client_close = *close;
+    session_begin_drain(session, SESSION_CLIENT_CLOSING, CAUSE_CLIENT_CLOSED, now_ms);
+    session_drain(session, now_ms, actions);
+}
+
+void session_client_lost(struct session *session, enum cause cause, uint64_t now_ms,
+                         struct session_actions *actions)
+{
+    actions->any = false;
+    switch (session->client) {
+    case SESSION_CLIENT_WAITING: {
+        const struct session_end end = {.cause = cause};
+        session->client = SESSION_CLIENT_GONE; /* there is nobody to refuse any more */
+        session_finish(session, &end,
+                       session_is_attempting(session) ? SESSION_DROP_ABANDON : SESSION_DROP_NONE,
+                       now_ms, actions);
+        return;
+    }
+    case SESSION_CLIENT_OPEN:
+        session_begin_drain(session, SESSION_CLIENT_GONE, cause, now_ms);
+        break;
+    case SESSION_CLIENT_CLOSING: /* left without waiting for its receipt */
+    case SESSION_CLIENT_CLOSED:
+        break;
+    case SESSION_CLIENT_GONE:
+        return;
+    }
+    session_client_gone(session, now_ms);
+    session_drain(session, now_ms, actions);
+}
+
+/* ---- the client's heartbeat --------------------------------------------------------------- */
+
+static bool session_client_has_heartbeat(const struct session *session)
+{
+    return session_delivers(session) && session->client_beats &&
+           session->settings->client_heartbeat.interval_ms != SETTINGS_NEVER;
+}
+
+void session_client_received(struct session *session, bool pong, uint64_t now_ms)
+{
+    heartbeat_received(&session->client_life, now_ms);
+    if (pong)
+        heartbeat_ponged(&session->client_life);
+}
+
+void session_client_written(struct session *session, uint64_t written_offset, uint64_t now_ms)
+{
+    heartbeat_written(&session->client_life, written_offset, now_ms);
+}
+
+void session_client_pinged(struct session *session, uint64_t end_offset, uint64_t now_ms)
+{
+    heartbeat_pinged(&session->client_life, end_offset, now_ms);
+}
+
+void session_client_tcp(struct session *session, uint64_t acked_offset, bool in_flight,
+                        uint64_t now_ms)
+{
+    heartbeat_tcp(&session->client_life, acked_offset, in_flight, now_ms);
+}
+
+/* Nobody answered within connect_timeout: the client's handshake gets its 504. */
+static void session_client_waited(struct session *session, uint64_t now_ms,
+                                  struct session_actions *actions)
+{
+    const struct session_end end = {.cause = CAUSE_GAVE_UP};
+    session_finish(session, &end,
+                   session_is_attempting(session) ? SESSION_DROP_ABANDON : SESSION_DROP_NONE,
+                   now_ms, actions);
+}
+
+/* While the outbox has no room we do not read, so its answer to our Close cannot have come. */
+static uint64_t session_client_wait_ms(const struct session *session)
+{
+    return session->client_full ? SETTINGS_NEVER : session->client_deadline_ms;
+}
+
+bool session_client_timer(struct session *session, uint64_t now_ms,
+                          struct session_actions *actions)
+{
+    if (now_ms >= session_client_wait_ms(session)) {
+        session_act(session, actions);
+        if (session->client == SESSION_CLIENT_WAITING) {
+            session_client_waited(session, now_ms, actions);
+            return true;
+        }
+        actions->client = SESSION_CLIENT_CUT; /* it did not answer our Close */
+        session_client_gone(session, now_ms);
+        session_drain(session, now_ms, actions);
+        return true;
+    }
+    if (!session_client_has_heartbeat(session))
+        return false;
+    switch (heartbeat_judge(&session->client_life, &session->settings->client_heartbeat, now_ms)) {
+    case HEARTBEAT_FINE:
+        return false;
+    case HEARTBEAT_PING:
+        session_act(session, actions);
+        actions->ping_client = true;
+        return false;
+    case HEARTBEAT_PROBE:
+        session_act(session, actions);
+        actions->probe_client = true;
+        return false;
+    case HEARTBEAT_STALLED:
+    case HEARTBEAT_DEAD:
+        session_client_lost(session, CAUSE_CLIENT_LOST, now_ms, actions);
+        session_act(session, actions);
+        actions->client = SESSION_CLIENT_CUT;
+        return true;
+    }
+    return false;
+}
+
+uint64_t session_client_deadline_ms(const struct session *session)
+{
+    uint64_t deadline_ms = session_client_wait_ms(session);
+    if (!session_client_has_heartbeat(session))
+        return deadline_ms;
+    uint64_t beat_ms =
+        heartbeat_deadline_ms(&session->client_life, &session->settings->client_heartbeat);
+    return beat_ms < deadline_ms ? beat_ms : deadline_ms;
+}

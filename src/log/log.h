@@ -1,0 +1,70 @@
+/*
+ * Log lines: text for people, or one JSON object a line, on standard error.
+ *
+ * A line is built from typed fields, so both formats say the same.  Strings from a peer or a file
+ * are escaped: one event is one line, whatever it contains.  Never a message body, never a secret.
+ */
+#ifndef WSKEEP_LOG_LOG_H
+#define WSKEEP_LOG_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+enum log_format { LOG_TEXT, LOG_JSON };
+
+enum { LOG_LINE_BYTES_MAX = 2048 }; /* a longer line is cut, in JSON between two fields */
+
+/* The sink, and what it lets pass.  One for the daemon, handed down. */
+struct log {
+    int fd;
+    enum log_level level;
+    enum log_format format;
+    uint64_t lost_count; /* lines that could not be written: said in the next that can be */
+};
+
+/* One field of a line. */
+struct log_field {
+    const char *name;
+    enum { LOG_FIELD_TEXT, LOG_FIELD_NUMBER } type;
+    const char *text; /* not necessarily terminated */
+    size_t text_bytes;
+    uint64_t number;
+};
+
+static inline struct log_field log_number(const char *name, uint64_t number)
+{
+    return (struct log_field){.name = name, .type = LOG_FIELD_NUMBER, .number = number};
+}
+
+struct log_field log_text(const char *name, const char *text);
+struct log_field log_bytes(const char *name, const char *text, size_t text_bytes);
+
+static inline bool log_is_on(const struct log *log, enum log_level level)
+{
+    return level <= log->level;
+}
+
+/*
+ * Write one line.
+ *
+ * event     a stable word: "ready", "move", "gap", ... the JSON field of that name
+ * sentence  what the text format says, without time and level: "game#12: open -> waiting
+ *           (tcp-reset), next attempt in 217 ms".  Not in JSON; made by the caller, and escaped
+ *           here.  NULL: the text format shows event and fields as name=value.
+ * fields    of the JSON object, after time, level and event
+ *
+ * Text: `2026-11-23T08:10:05.123Z info SENTENCE`.
+ * JSON: `{"time":"2026-11-23T08:10:05.123Z","level":"info","event":"ready",...}`.
+ * One write(); standard error is non-blocking or not, a line that does not fit is counted as lost.
+ */
+void log_line(struct log *log, enum log_level level, const char *event, const char *sentence,
+              const struct log_field *fields, size_t field_count);
+
+/* Append text to out (terminated, cut to out_bytes) with control characters, DEL, quotes and
+ * invalid UTF-8 escaped: for sentences.  Returns the new length. */
+size_t log_escape(char *out, size_t out_used, size_t out_bytes, const char *text,
+                  size_t text_bytes);
+
+#endif

@@ -1,0 +1,91 @@
+/*
+ * A stream of bytes from the peer -> messages and control frames.  RFC 6455 sections 5.4,
+ * 5.5 and 8.1.
+ *
+ * Works on the caller's receive buffer in place: a frame that is complete there is unmasked
+ * there and handed out without a copy.  Only what is not complete yet is kept, in a heap
+ * buffer that exists just as long, so an idle reader owns no memory.
+ *
+ * permessage-deflate will sit between the assembled payload and the UTF-8 check; rsv1 of
+ * struct frame_rules is its switch.
+ */
+#ifndef WSKEEP_PROTO_MESSAGE_H
+#define WSKEEP_PROTO_MESSAGE_H
+
+#include "proto/close.h"
+#include "proto/frame.h"
+#include "proto/utf8.h"
+
+struct message_limits {
+    uint64_t message_bytes_max;  /* of one message, all its fragments together: 1009 */
+    uint32_t fragment_count_max; /* of one message: 1009 */
+};
+
+enum message_event {
+    MESSAGE_NEED_MORE, /* everything was consumed; nothing whole is here */
+    MESSAGE_DATA,      /* a whole text or binary message: opcode, payload */
+    MESSAGE_PING,      /* payload: at most 125 bytes */
+    MESSAGE_PONG,      /* payload: at most 125 bytes */
+    MESSAGE_CLOSE,     /* close; nothing after it is a frame (5.5.1): stop reading messages */
+    MESSAGE_ERROR      /* close.code says which: 1002, 1007, 1009; 1011 when memory ran out */
+};
+
+struct message {
+    enum frame_opcode opcode;
+    const uint8_t *payload; /* valid until the next call on the reader, or until the caller's
+                               buffer changes, whichever is first */
+    size_t payload_bytes;
+    struct close_frame close; /* MESSAGE_CLOSE: what arrived; MESSAGE_ERROR: code, and a reason
+                                 in words, both fit to be sent */
+};
+
+/* One direction of one connection.  The fields are the reader's own. */
+struct message_reader {
+    struct frame_rules rules;
+    struct message_limits limits;
+    struct frame_header header; /* of the frame being read, while in_frame */
+    uint64_t frame_left;        /* payload bytes of it still to come */
+    uint8_t partial[FRAME_HEADER_BYTES_MAX]; /* the front of a header that was cut */
+    uint8_t partial_bytes;
+    bool in_frame;
+    bool in_message;   /* a fragmented message has begun: only continuations may follow */
+    bool message_text; /* of the message in parts: check UTF-8 */
+    bool failed;       /* an error was reported, or a Close: nothing more comes out */
+    struct utf8 utf8;
+    enum frame_opcode message_opcode;
+    uint32_t fragment_count;
+    uint8_t control[FRAME_CONTROL_BYTES_MAX]; /* a control frame that came in parts */
+    uint8_t control_bytes;
+    uint8_t *buffer; /* of the message in parts; NULL when there is none */
+    size_t buffer_bytes;
+    size_t buffer_capacity;
+};
+
+/* masked: true when the peer is a client.  Starts at the first byte after the handshake. */
+void message_reader_init(struct message_reader *reader, bool masked,
+                         const struct message_limits *limits);
+
+/* Give back all memory.  The reader may be cleared twice. */
+void message_reader_clear(struct message_reader *reader);
+
+/*
+ * Read on.
+ *
+ * data, data_bytes  the bytes after those consumed so far; changed in place (unmasked)
+ * consumed          out; how many of them to drop.  MESSAGE_NEED_MORE consumes all.
+ * message           out; filled for every event but MESSAGE_NEED_MORE
+ *
+ * Call again with the rest until MESSAGE_NEED_MORE.  The heap buffer grows with the bytes that
+ * arrived, never with what a header announced.  After MESSAGE_CLOSE or MESSAGE_ERROR every
+ * call consumes all and returns MESSAGE_NEED_MORE.
+ */
+enum message_event message_read(struct message_reader *reader, uint8_t *data, size_t data_bytes,
+                                size_t *consumed, struct message *message);
+
+/* True between messages and frames, when the reader holds nothing. */
+bool message_reader_is_idle(const struct message_reader *reader);
+
+/* Heap bytes held now, for memory accounting. */
+size_t message_reader_heap_bytes(const struct message_reader *reader);
+
+#endif

@@ -1,0 +1,442 @@
+/* core/session_client.c: the client's messages, its end, its heartbeat, backpressure. */
+#include "session_fixture.h"
+
+static struct fixture fixture;
+
+static void setup(void)
+{
+    fixture_init(&fixture);
+}
+
+static void teardown(void)
+{
+    fixture_clear(&fixture);
+}
+
+static void inbox(uint64_t bytes)
+{
+    session_inbox(&fixture.session, bytes, fixture.now_ms, &fixture.actions);
+    session_check(&fixture.session);
+}
+
+static void reconnect(void)
+{
+    fixture_next_attempt(&fixture);
+    fixture_upgrade(&fixture, NULL);
+}
+
+START_TEST(messages_queue_while_the_upstream_is_away)
+{
+    fixture_begin(&fixture, "");
+    for (unsigned i = 0; i < 100; i++)
+        ck_assert_int_eq(fixture_message(&fixture), SESSION_TAKEN);
+    ck_assert_str_eq(fixture_flush(&fixture, true), "");
+    fixture_upgrade(&fixture, NULL);
+    ck_assert_uint_eq(strlen(fixture_flush(&fixture, true)), 101); /* one Ping, after the first */
+    ck_assert_int_eq(fixture.sent[1], 'p');
+}
+END_TEST
+
+START_TEST(a_full_outbox_stops_reading_until_the_message_fits)
+{
+    fixture.settings.outbox_bytes_max = 100;
+    fixture_open(&fixture);
+    ck_assert_int_eq(fixture_message_of(&fixture, 60), SESSION_TAKEN);
+    ck_assert(session_reads_client(&fixture.session));
+    ck_assert_int_eq(fixture_message_of(&fixture, 41), SESSION_NOT_NOW);
+    ck_assert(!session_reads_client(&fixture.session));
+    ck_assert(!session_has_room(&fixture.session));
+    ck_assert(session_reads_upstream(&fixture.session));
+    fixture_flush(&fixture, true);
+    fixture_pong(&fixture);
+    ck_assert(session_has_room(&fixture.session));
+    ck_assert_int_eq(fixture_message_of(&fixture, 41), SESSION_TAKEN);
+    ck_assert(session_reads_client(&fixture.session));
+}
+END_TEST
+
+START_TEST(drop_oldest_makes_room_and_counts_what_it_dropped)
+{
+    fixture.settings.outbox_messages_max = 3;
+    fixture.settings.overflow = OVERFLOW_DROP_OLDEST;
+    fixture_begin(&fixture, "");
+    for (unsigned i = 0; i < 3; i++)
+        fixture_message(&fixture);
+    ck_assert_int_eq(fixture_message(&fixture), SESSION_TAKEN);
+    ck_assert_uint_eq(fixture.actions.given_up_count, 1);
+    ck_assert_uint_eq(fixture.actions.given_up_bytes, 5);
+    ck_assert_int_eq(fixture.actions.given_up_cause, CAUSE_OVERFLOW);
+    ck_assert_uint_eq(fixture.session.outbox.entry_count, 3);
+}
+END_TEST
+
+START_TEST(drop_oldest_never_drops_in_the_middle_of_a_frame)
+{
+    fixture.settings.outbox_messages_max = 1;
+    fixture.settings.overflow = OVERFLOW_DROP_OLDEST;
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_flush(&fixture, false); /* encoded, not with the kernel */
+    ck_assert_int_eq(fixture_message(&fixture), SESSION_NOT_NOW);
+    ck_assert_uint_eq(fixture.session.counters.given_up, 0);
+    session_upstream_written(&fixture.session, fixture.offset, fixture.now_ms, &fixture.actions);
+    ck_assert_int_eq(fixture_message(&fixture), SESSION_TAKEN);
+    ck_assert_uint_eq(fixture.session.counters.given_up, 1);
+}
+END_TEST
+
+START_TEST(overflow_close_ends_the_client_with_1013_and_keeps_what_was_taken)
+{
+    fixture.settings.outbox_messages_max = 1;
+    fixture.settings.overflow = OVERFLOW_CLOSE;
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    ck_assert_int_eq(fixture_message(&fixture), SESSION_IGNORED);
+    ck_assert_uint_eq(fixture.actions.client_close.code, 1013);
+    ck_assert_uint_eq(fixture.actions.given_up_count, 1);
+    fixture_client_close(&fixture, 1013, NULL);
+    ck_assert_int_eq(fixture.actions.client, SESSION_CLIENT_CUT);
+    fixture_flush(&fixture, true);
+    fixture_pong(&fixture);
+    ck_assert_uint_eq(fixture.session.counters.sent, 1);
+    ck_assert_int_eq(fixture.session.state, SESSION_CLOSING);
+}
+END_TEST
+
+START_TEST(memory_max_pauses_the_client_like_a_full_outbox)
+{
+    fixture.budget.bytes_max = 100;
+    fixture_open(&fixture);
+    ck_assert_int_eq(fixture_message(&fixture), SESSION_TAKEN);
+    ck_assert_int_eq(fixture_message(&fixture), SESSION_NOT_NOW);
+    ck_assert(fixture.budget.refused);
+    fixture_flush(&fixture, true);
+    fixture_pong(&fixture);
+    ck_assert(session_has_room(&fixture.session));
+}
+END_TEST
+
+START_TEST(a_full_inbox_stops_reading_the_upstream_until_half_is_taken)
+{
+    fixture.settings.inbox_bytes_max = 1000;
+    fixture_open(&fixture);
+    inbox(999);
+    ck_assert(session_reads_upstream(&fixture.session));
+    inbox(1000);
+    ck_assert(!session_reads_upstream(&fixture.session));
+    inbox(500);
+    ck_assert(!session_reads_upstream(&fixture.session));
+    inbox(499);
+    ck_assert(session_reads_upstream(&fixture.session));
+}
+END_TEST
+
+START_TEST(an_empty_inbox_is_read_even_when_memory_is_used_up)
+{
+    fixture_open(&fixture);
+    fixture.budget.bytes_max = 0;
+    fixture.budget.bytes = 10;
+    inbox(1);
+    ck_assert(!session_reads_upstream(&fixture.session));
+    inbox(0);
+    ck_assert(session_reads_upstream(&fixture.session));
+    fixture.budget.bytes = 0;
+}
+END_TEST
+
+START_TEST(inbox_overflow_close_ends_the_client_with_1013)
+{
+    fixture.settings.inbox_bytes_max = 1000;
+    fixture.settings.inbox_overflow = INBOX_OVERFLOW_CLOSE;
+    fixture_open(&fixture);
+    inbox(1000);
+    ck_assert_int_eq(fixture.actions.client, SESSION_CLIENT_CLOSE);
+    ck_assert_uint_eq(fixture.actions.client_close.code, 1013);
+    ck_assert(session_reads_upstream(&fixture.session)); /* for the Pongs; data is dropped */
+    ck_assert(!session_upstream_message(&fixture.session, fixture.now_ms));
+}
+END_TEST
+
+START_TEST(nothing_is_held_against_an_upstream_that_is_not_read)
+{
+    fixture.settings.inbox_bytes_max = 1000;
+    fixture.settings.silence_ms = 20000;
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_flush(&fixture, true);
+    fixture_tcp_acked(&fixture);
+    inbox(1000);
+    fixture_run_until_move(&fixture, 3600000, true);
+    ck_assert_int_eq(fixture.session.state, SESSION_OPEN);
+    fixture.now_ms = 3600000;
+    inbox(0);
+    fixture_timer_at(&fixture, 3600000 + 9000);
+    ck_assert_int_eq(fixture.session.state, SESSION_OPEN); /* in full from here */
+    fixture_run_until_move(&fixture, 7200000, true);
+    ck_assert_int_eq(fixture.session.state, SESSION_WAITING);
+}
+END_TEST
+
+static void pause_both(void)
+{
+    fixture.settings.outbox_messages_max = 1;
+    fixture.settings.inbox_bytes_max = 1000;
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_flush(&fixture, true);
+    ck_assert_int_eq(fixture_message(&fixture), SESSION_NOT_NOW);
+    inbox(1000);
+}
+
+START_TEST(both_directions_paused_for_stall_timeout_is_a_mutual_stall)
+{
+    pause_both();
+    fixture_timer_at(&fixture, 69999);
+    ck_assert_int_eq(fixture.session.client, SESSION_CLIENT_OPEN);
+    fixture_timer_at(&fixture, 70000);
+    ck_assert(fixture.actions.mutual_stall);
+    ck_assert_uint_eq(fixture.actions.client_close.code, 1013);
+    ck_assert(session_reads_upstream(&fixture.session)); /* and so the outbox can still drain */
+    fixture_pong(&fixture);
+    ck_assert_uint_eq(fixture.session.counters.sent, 1);
+    ck_assert_int_eq(fixture_message(&fixture), SESSION_TAKEN);
+}
+END_TEST
+
+START_TEST(a_client_that_takes_its_inbox_slowly_is_no_mutual_stall)
+{
+    pause_both();
+    for (unsigned i = 1; i < 10; i++) {
+        fixture_timer_at(&fixture, 10000 + i * 59000);
+        ck_assert(!fixture.actions.any || !fixture.actions.mutual_stall);
+        inbox(1000 - i);
+    }
+    ck_assert_int_eq(fixture.session.client, SESSION_CLIENT_OPEN);
+}
+END_TEST
+
+START_TEST(the_answer_to_a_close_is_a_receipt)
+{
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_flush(&fixture, true);
+    fixture_client_close(&fixture, 3333, "done");
+    ck_assert(!fixture.actions.any);
+    ck_assert(session_upstream_message(&fixture.session, fixture.now_ms)); /* it may still listen */
+    fixture_pong(&fixture);
+    ck_assert_int_eq(fixture.actions.client, SESSION_CLIENT_CLOSE);
+    ck_assert_uint_eq(fixture.actions.client_close.code, 3333);
+    ck_assert_str_eq(fixture_flush(&fixture, true), "c"); /* only after the acknowledgement */
+    ck_assert_uint_eq(fixture.close.code, 3333);
+    ck_assert_mem_eq(fixture.close.reason, "done", 4);
+    fixture_upstream_close(&fixture, 3333, NULL);
+    ck_assert_int_eq(fixture.session.state, SESSION_ENDED);
+    ck_assert_int_eq(fixture.actions.move.cause, CAUSE_CLIENT_CLOSED);
+}
+END_TEST
+
+START_TEST(a_close_makes_the_barrier_urgent)
+{
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_flush(&fixture, true);
+    fixture_pong(&fixture);
+    fixture_message(&fixture);
+    ck_assert_str_eq(fixture_flush(&fixture, true), "m");
+    fixture_client_close(&fixture, 1000, NULL);
+    ck_assert_str_eq(fixture_flush(&fixture, true), "p");
+}
+END_TEST
+
+START_TEST(a_close_that_is_not_acknowledged_in_time_is_answered_with_1011_and_the_number)
+{
+    fixture_open(&fixture);
+    for (int i = 0; i <= _i; i++)
+        fixture_message(&fixture);
+    fixture_flush(&fixture, true);
+    fixture_client_close(&fixture, 1000, NULL);
+    fixture_timer_at(&fixture, 14999);
+    ck_assert_int_ne(fixture.session.state, SESSION_ENDED);
+    fixture_timer_at(&fixture, 15000);
+    ck_assert_int_eq(fixture.session.state, SESSION_ENDED);
+    const char *reason =
+        _i ? "wskeep: 2 messages not delivered" : "wskeep: 1 message not delivered";
+    ck_assert_uint_eq(fixture.actions.client_close.code, 1011);
+    ck_assert_uint_eq(fixture.actions.client_close.reason_bytes, strlen(reason));
+    ck_assert_mem_eq(fixture.actions.client_close.reason, reason, strlen(reason));
+    ck_assert_uint_eq(fixture.actions.given_up_count, (unsigned)_i + 1);
+    ck_assert_int_eq(fixture.actions.given_up_cause, CAUSE_CLIENT_CLOSED);
+    ck_assert_int_eq(fixture.actions.drop, SESSION_DROP_CLOSE);
+}
+END_TEST
+
+START_TEST(an_upstream_that_ends_the_session_turns_the_receipt_into_1011)
+{
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_client_close(&fixture, 1000, NULL);
+    fixture_upstream_close(&fixture, 4000, NULL);
+    ck_assert_uint_eq(fixture.actions.client_close.code, 1011);
+}
+END_TEST
+
+START_TEST(draining_goes_on_over_reconnects)
+{
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_flush(&fixture, true);
+    fixture_client_close(&fixture, 1000, NULL);
+    fixture_lost(&fixture, CAUSE_TCP_RESET);
+    ck_assert_int_eq(fixture.session.state, SESSION_WAITING);
+    reconnect();
+    ck_assert_str_eq(fixture_flush(&fixture, true), "mp");
+    fixture_pong(&fixture);
+    ck_assert_uint_eq(fixture.actions.client_close.code, 1000);
+}
+END_TEST
+
+START_TEST(a_close_with_nothing_to_drain_ends_an_attempt_at_once)
+{
+    fixture_begin(&fixture, "");
+    fixture_client_close(&fixture, 1005, NULL);
+    ck_assert_int_eq(fixture.session.state, SESSION_ENDED);
+    ck_assert_int_eq(fixture.actions.drop, SESSION_DROP_ABANDON);
+    ck_assert_uint_eq(fixture.actions.client_close.code, 1005); /* an empty Close */
+}
+END_TEST
+
+START_TEST(a_client_that_leaves_without_waiting_keeps_its_session_draining)
+{
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_client_close(&fixture, 1000, NULL);
+    session_client_lost(&fixture.session, CAUSE_CLIENT_LOST, fixture.now_ms, &fixture.actions);
+    ck_assert(!fixture.actions.any);
+    fixture_flush(&fixture, true);
+    fixture_pong(&fixture);
+    ck_assert_int_eq(fixture.actions.client, SESSION_CLIENT_KEEP); /* nobody to tell */
+    ck_assert_str_eq(fixture_flush(&fixture, true), "c");
+}
+END_TEST
+
+START_TEST(after_a_lost_client_the_upstream_ends_without_close_too)
+{
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_flush(&fixture, true);
+    session_client_lost(&fixture.session, CAUSE_CLIENT_LOST, fixture.now_ms, &fixture.actions);
+    ck_assert_int_eq(fixture.session.state, SESSION_OPEN);
+    if (_i == 0)
+        fixture_pong(&fixture); /* after the last acknowledgement */
+    else
+        fixture_timer_at(&fixture, 15000); /* or drain_timeout */
+    ck_assert_int_eq(fixture.session.state, SESSION_ENDED);
+    ck_assert_int_eq(fixture.actions.drop, SESSION_DROP_FIN);
+    ck_assert_uint_eq(fixture.session.counters.given_up, (unsigned)_i);
+}
+END_TEST
+
+START_TEST(a_client_lost_before_its_answer_ends_the_session)
+{
+    fixture_begin(&fixture, NULL);
+    session_client_lost(&fixture.session, CAUSE_CLIENT_LOST, fixture.now_ms, &fixture.actions);
+    ck_assert_int_eq(fixture.session.state, SESSION_ENDED);
+    ck_assert_int_eq(fixture.actions.client, SESSION_CLIENT_KEEP);
+}
+END_TEST
+
+START_TEST(a_client_that_does_not_answer_our_close_is_cut_after_2_s)
+{
+    fixture_open(&fixture);
+    session_shutdown(&fixture.session, fixture.now_ms, &fixture.actions);
+    fixture_timer_at(&fixture, 11999);
+    ck_assert_int_eq(fixture.session.client, SESSION_CLIENT_CLOSED);
+    fixture_timer_at(&fixture, 12000);
+    ck_assert_int_eq(fixture.session.client, SESSION_CLIENT_GONE);
+    ck_assert_int_eq(fixture.actions.client, SESSION_CLIENT_CUT);
+    ck_assert_int_eq(fixture.session.state, SESSION_CLOSING);
+}
+END_TEST
+
+START_TEST(messages_after_the_clients_close_are_ignored)
+{
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_client_close(&fixture, 1000, NULL);
+    ck_assert_int_eq(fixture_message(&fixture), SESSION_IGNORED);
+    ck_assert_uint_eq(fixture.session.outbox.entry_count, 1);
+}
+END_TEST
+
+START_TEST(a_dead_client_is_found_by_its_heartbeat)
+{
+    fixture.settings.client_heartbeat.interval_ms = 1000;
+    fixture.settings.client_heartbeat.timeout_ms = 1000;
+    fixture.settings.heartbeat.interval_ms = SETTINGS_NEVER;
+    if (_i == 1)
+        fixture.settings.client_heartbeat.interval_ms = SETTINGS_NEVER;
+    fixture.client_is_dead = true;
+    fixture_open(&fixture);
+    if (_i == 2)
+        fixture.session.client_beats = false;
+    bool pinged = false;
+    for (unsigned i = 0; i < 50 && fixture.session.state != SESSION_ENDED; i++) {
+        if (session_deadline_ms(&fixture.session) == SETTINGS_NEVER)
+            break;
+        fixture_timer_at(&fixture, session_deadline_ms(&fixture.session));
+        if (fixture.actions.any && fixture.actions.ping_client) {
+            session_client_written(&fixture.session, 2, fixture.now_ms);
+            pinged = true;
+        }
+        if (fixture.actions.any && fixture.actions.probe_client)
+            session_client_tcp(&fixture.session, 2, false, fixture.now_ms);
+    }
+    if (_i > 0) {
+        ck_assert_int_eq(fixture.session.state, SESSION_OPEN);
+        return;
+    }
+    ck_assert(pinged);
+    ck_assert_int_eq(fixture.session.state, SESSION_ENDED);
+    ck_assert_int_eq(fixture.actions.move.cause, CAUSE_CLIENT_LOST);
+    ck_assert_int_eq(fixture.actions.client, SESSION_CLIENT_CUT);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tcase = tcase_create("session_client");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, messages_queue_while_the_upstream_is_away);
+    tcase_add_test(tcase, a_full_outbox_stops_reading_until_the_message_fits);
+    tcase_add_test(tcase, drop_oldest_makes_room_and_counts_what_it_dropped);
+    tcase_add_test(tcase, drop_oldest_never_drops_in_the_middle_of_a_frame);
+    tcase_add_test(tcase, overflow_close_ends_the_client_with_1013_and_keeps_what_was_taken);
+    tcase_add_test(tcase, memory_max_pauses_the_client_like_a_full_outbox);
+    tcase_add_test(tcase, a_full_inbox_stops_reading_the_upstream_until_half_is_taken);
+    tcase_add_test(tcase, an_empty_inbox_is_read_even_when_memory_is_used_up);
+    tcase_add_test(tcase, inbox_overflow_close_ends_the_client_with_1013);
+    tcase_add_test(tcase, nothing_is_held_against_an_upstream_that_is_not_read);
+    tcase_add_test(tcase, both_directions_paused_for_stall_timeout_is_a_mutual_stall);
+    tcase_add_test(tcase, a_client_that_takes_its_inbox_slowly_is_no_mutual_stall);
+    tcase_add_test(tcase, the_answer_to_a_close_is_a_receipt);
+    tcase_add_test(tcase, a_close_makes_the_barrier_urgent);
+    tcase_add_loop_test(
+        tcase, a_close_that_is_not_acknowledged_in_time_is_answered_with_1011_and_the_number, 0, 2);
+    tcase_add_test(tcase, an_upstream_that_ends_the_session_turns_the_receipt_into_1011);
+    tcase_add_test(tcase, draining_goes_on_over_reconnects);
+    tcase_add_test(tcase, a_close_with_nothing_to_drain_ends_an_attempt_at_once);
+    tcase_add_test(tcase, a_client_that_leaves_without_waiting_keeps_its_session_draining);
+    tcase_add_loop_test(tcase, after_a_lost_client_the_upstream_ends_without_close_too, 0, 2);
+    tcase_add_test(tcase, a_client_lost_before_its_answer_ends_the_session);
+    tcase_add_test(tcase, a_client_that_does_not_answer_our_close_is_cut_after_2_s);
+    tcase_add_test(tcase, messages_after_the_clients_close_are_ignored);
+    tcase_add_loop_test(tcase, a_dead_client_is_found_by_its_heartbeat, 0, 3);
+
+    Suite *suite = suite_create("session_client");
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
