@@ -366,7 +366,7 @@ static const struct config_key keys[] = {
      LINK_FIELD(session.backoff.initial_delay_ms),
      .minimum = 0,
      .maximum = 1 * HOUR,
-     .preset = "300ms",
+     .preset = "250ms",
      .text = "Before the second attempt; 0ms: at once, then from 100ms."},
     {.path = "links[].reconnect.max_delay",
      .type = CONFIG_DURATION,

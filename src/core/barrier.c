@@ -10,6 +10,11 @@ void barrier_start(struct barrier *barrier, const uint8_t nonce[8])
     memcpy(barrier->nonce, nonce, sizeof barrier->nonce);
 }
 
+static uint64_t at_least_one(uint64_t now_ms)
+{
+    return now_ms > 0 ? now_ms : 1; /* 0 means: not yet */
+}
+
 /* 8 bytes of this connection, then the sequence in network order. */
 static void barrier_payload(const struct barrier *barrier, uint64_t sequence,
                             uint8_t payload[BARRIER_PAYLOAD_BYTES])
@@ -19,7 +24,7 @@ static void barrier_payload(const struct barrier *barrier, uint64_t sequence,
         payload[8 + i] = (uint8_t)(sequence >> (56 - 8 * i));
 }
 
-/* Ping at index leaves; those after it move up. */
+/* count Pings from index on leave; those after them move up. */
 static void barrier_remove(struct barrier *barrier, unsigned index, unsigned count)
 {
     unsigned rest = barrier->ping_count - index - count;
@@ -40,13 +45,13 @@ void barrier_send(struct barrier *barrier, uint64_t sequence, uint64_t now_ms,
         barrier_remove(barrier, 1, 1); /* the oldest still times the acknowledgement */
     barrier->pings[barrier->ping_count++] =
         (struct barrier_ping){.sequence = sequence, .sent_ms = now_ms};
-    barrier->last_sent_ms = now_ms;
+    barrier->last_sent_ms = at_least_one(now_ms);
     barrier_payload(barrier, sequence, payload);
 }
 
 void barrier_encoded(struct barrier *barrier, uint64_t end_offset)
 {
-    assert(barrier->ping_count > 0);
+    assert(barrier->ping_count > 0 && end_offset > 0);
     barrier->pings[barrier->ping_count - 1].end_offset = end_offset;
 }
 
@@ -75,7 +80,7 @@ void barrier_tcp(struct barrier *barrier, uint64_t acked_offset, uint64_t now_ms
     for (unsigned i = 0; i < barrier->ping_count; i++) {
         struct barrier_ping *ping = &barrier->pings[i];
         if (ping->judged_from_ms == 0 && ping->end_offset != 0 && acked_offset >= ping->end_offset)
-            ping->judged_from_ms = now_ms > 0 ? now_ms : 1;
+            ping->judged_from_ms = at_least_one(now_ms);
     }
 }
 
@@ -83,5 +88,5 @@ void barrier_restart(struct barrier *barrier, uint64_t now_ms)
 {
     for (unsigned i = 0; i < barrier->ping_count; i++)
         if (barrier->pings[i].judged_from_ms != 0)
-            barrier->pings[i].judged_from_ms = now_ms > 0 ? now_ms : 1;
+            barrier->pings[i].judged_from_ms = at_least_one(now_ms);
 }

@@ -49,6 +49,7 @@ static_assert(sizeof names / sizeof *names == CAUSE_COUNT, "every cause has a na
 
 const char *cause_name(enum cause cause)
 {
+    assert((unsigned)cause < CAUSE_COUNT);
     return names[cause];
 }
 

@@ -3,12 +3,16 @@
 
 #include <string.h>
 
+/* What a platform writes into a Close when it cuts a link that nobody asked it to. */
+static const char interrupted[] = "interrupted";
+
+static const char *const then_names[] = {[CLOSE_THEN_RECONNECT] = "reconnect",
+                                         [CLOSE_THEN_RECONNECT_SLOW] = "reconnect-slow",
+                                         [CLOSE_THEN_END] = "end"};
+
 const char *close_then_name(enum close_then then)
 {
-    static const char *const names[] = {[CLOSE_THEN_RECONNECT] = "reconnect",
-                                        [CLOSE_THEN_RECONNECT_SLOW] = "reconnect-slow",
-                                        [CLOSE_THEN_END] = "end"};
-    return names[then];
+    return then_names[then];
 }
 
 uint16_t close_rules_code(const struct session_end *end)
@@ -64,15 +68,17 @@ static bool rule_matches(const struct close_rule *rule, const struct session_end
     return false;
 }
 
+static bool is_interrupted(const struct close_frame *close)
+{
+    return close->reason_bytes == sizeof interrupted - 1 &&
+           memcmp(close->reason, interrupted, sizeof interrupted - 1) == 0;
+}
+
 static enum close_then default_for_close(const struct close_frame *close)
 {
-    static const char interrupted[] = "interrupted";
     switch (close->code) {
-    case CLOSE_NORMAL: /* the platform cut the link, nobody asked for it */
-        if (close->reason_bytes == sizeof interrupted - 1 &&
-            memcmp(close->reason, interrupted, sizeof interrupted - 1) == 0)
-            return CLOSE_THEN_RECONNECT;
-        return CLOSE_THEN_END;
+    case CLOSE_NORMAL:
+        return is_interrupted(close) ? CLOSE_THEN_RECONNECT : CLOSE_THEN_END;
     case CLOSE_GOING_AWAY:
     case CLOSE_NO_STATUS:
     case CLOSE_INTERNAL_ERROR:
@@ -140,9 +146,24 @@ static enum close_then default_for(const struct session_end *end)
     case CAUSE_SECRET_UNREADABLE:
     case CAUSE_SUBPROTOCOL_MISMATCH:
         return CLOSE_THEN_RECONNECT_SLOW;
-    default:
+    case CAUSE_PROTOCOL_ERROR: /* would only happen again */
+    case CAUSE_MESSAGE_TOO_BIG:
+    case CAUSE_PONG_UNSUPPORTED:
+    case CAUSE_MUTUAL_STALL: /* the client is closed, or has gone */
+    case CAUSE_CLIENT_CLOSED:
+    case CAUSE_CLIENT_LOST:
+    case CAUSE_OVERFLOW:
+    case CAUSE_POISON:
+    case CAUSE_GAVE_UP: /* decided before anyone asks here */
+    case CAUSE_SUSPENDED:
+    case CAUSE_IDLE:
+    case CAUSE_ROTATED:
+    case CAUSE_SHUTDOWN:
+    case CAUSE_NONE:
+    case CAUSE_COUNT:
         return CLOSE_THEN_END;
     }
+    return CLOSE_THEN_END;
 }
 
 enum close_then close_rules_decide(const struct close_rule *rules, size_t rule_count,

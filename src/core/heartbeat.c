@@ -4,8 +4,8 @@
 enum {
     HEARTBEAT_ALLOWANCE_BYTES = 64 * 1024,
     HEARTBEAT_ALLOWANCE_MS = 1000,
-    HEARTBEAT_PROBE_SOON = 16, /* parts of `timeout`: how soon after a Ping TCP is asked */
-    HEARTBEAT_PROBE_LATER = 4
+    HEARTBEAT_PROBE_SOON = 16, /* a part of `timeout`: how soon after a Ping TCP is asked */
+    HEARTBEAT_PROBE_LATER = 4  /* and then, and for other bytes, after this part of it */
 };
 
 static uint64_t after(uint64_t from_ms, uint64_t delay_ms)
@@ -37,6 +37,12 @@ static bool has_outstanding(const struct heartbeat *heartbeat)
     return heartbeat->written_offset > heartbeat->acked_offset;
 }
 
+/* A Ping is unanswered, and TCP has not told that the peer's kernel has it. */
+static bool ping_is_on_its_way(const struct heartbeat *heartbeat)
+{
+    return heartbeat->ping_ms != 0 && heartbeat->judged_from_ms == 0;
+}
+
 void heartbeat_written(struct heartbeat *heartbeat, uint64_t written_offset, uint64_t now_ms)
 {
     if (written_offset <= heartbeat->written_offset)
@@ -44,6 +50,7 @@ void heartbeat_written(struct heartbeat *heartbeat, uint64_t written_offset, uin
     if (!has_outstanding(heartbeat)) { /* the clock of these bytes starts now */
         heartbeat->progress_ms = now_ms;
         heartbeat->probe_ms = now_ms;
+        heartbeat->in_flight = true;
     }
     heartbeat->written_offset = written_offset;
     heartbeat->sent_ms = now_ms;
@@ -52,6 +59,7 @@ void heartbeat_written(struct heartbeat *heartbeat, uint64_t written_offset, uin
 void heartbeat_pinged(struct heartbeat *heartbeat, uint64_t end_offset, uint64_t now_ms)
 {
     heartbeat->sent_ms = now_ms;
+    heartbeat->last_ping_ms = now_ms;
     if (heartbeat->ping_ms != 0)
         return; /* the first one that nothing has answered is the one that counts */
     heartbeat->ping_ms = at_least_one(now_ms);
@@ -63,6 +71,7 @@ void heartbeat_received(struct heartbeat *heartbeat, uint64_t now_ms)
 {
     heartbeat->received_ms = now_ms;
     heartbeat->ping_ms = 0;
+    heartbeat->ping_end_offset = 0;
     heartbeat->judged_from_ms = 0;
 }
 
@@ -74,13 +83,14 @@ void heartbeat_ponged(struct heartbeat *heartbeat)
 void heartbeat_tcp(struct heartbeat *heartbeat, uint64_t acked_offset, bool in_flight,
                    uint64_t now_ms)
 {
-    if (acked_offset > heartbeat->acked_offset) {
-        heartbeat->acked_offset = acked_offset;
+    bool opened = in_flight && !heartbeat->in_flight; /* its window: what had to wait is sent */
+    if (acked_offset > heartbeat->acked_offset || opened || !has_outstanding(heartbeat))
         heartbeat->progress_ms = now_ms;
-    }
+    if (acked_offset > heartbeat->acked_offset)
+        heartbeat->acked_offset = acked_offset;
     heartbeat->in_flight = in_flight;
     heartbeat->probe_ms = now_ms;
-    if (heartbeat->ping_ms != 0 && heartbeat->judged_from_ms == 0 &&
+    if (ping_is_on_its_way(heartbeat) &&
         heartbeat->acked_offset >= heartbeat->ping_end_offset)
         heartbeat->judged_from_ms = at_least_one(now_ms);
 }
@@ -109,15 +119,15 @@ uint64_t heartbeat_allowance_ms(const struct heartbeat *heartbeat)
     return bytes / HEARTBEAT_ALLOWANCE_BYTES * HEARTBEAT_ALLOWANCE_MS;
 }
 
-/* While a Ping is unanswered another one follows after each further interval: some servers cut
- * a link on which they receive nothing. */
+/* A Ping that nothing answers is followed by another after each further interval: some servers
+ * cut a link on which no Ping comes. */
 static uint64_t ping_due_ms(const struct heartbeat *heartbeat,
                             const struct heartbeat_settings *settings)
 {
-    uint64_t quiet_ms = heartbeat->ping_ms != 0
-                            ? heartbeat->sent_ms
-                            : earlier(heartbeat->sent_ms, heartbeat->received_ms);
-    return after(quiet_ms, settings->interval_ms);
+    uint64_t from_ms = earlier(heartbeat->sent_ms, heartbeat->received_ms);
+    if (heartbeat->ping_ms != 0 && heartbeat->last_ping_ms > from_ms)
+        from_ms = heartbeat->last_ping_ms;
+    return after(from_ms, settings->interval_ms);
 }
 
 static uint64_t dead_due_ms(const struct heartbeat *heartbeat,
@@ -140,20 +150,28 @@ static uint64_t stuck_due_ms(const struct heartbeat *heartbeat,
                  heartbeat->in_flight ? settings->timeout_ms : settings->stall_timeout_ms);
 }
 
-/* TCP is asked soon after a Ping, then at quarters of `timeout`, as long as it owes us. */
+/*
+ * TCP is asked while bytes are outstanding, as far as we know: soon after a Ping, then less and
+ * less often.  What it would say while we do not read is held against nobody, so it can wait.
+ */
 static uint64_t probe_due_ms(const struct heartbeat *heartbeat,
                              const struct heartbeat_settings *settings)
 {
-    if (!has_outstanding(heartbeat) || settings->timeout_ms == SETTINGS_NEVER)
+    if (!heartbeat->reading || !has_outstanding(heartbeat))
         return SETTINGS_NEVER;
-    uint64_t wait_ms = 0;
-    if (heartbeat->probe_ms > heartbeat->ping_ms)
-        wait_ms = heartbeat->probe_ms - heartbeat->ping_ms;
-    if (wait_ms < settings->timeout_ms / HEARTBEAT_PROBE_SOON)
-        wait_ms = settings->timeout_ms / HEARTBEAT_PROBE_SOON;
-    if (wait_ms > settings->timeout_ms / HEARTBEAT_PROBE_LATER)
-        wait_ms = settings->timeout_ms / HEARTBEAT_PROBE_LATER;
-    return after(heartbeat->probe_ms, wait_ms > 0 ? wait_ms : 1);
+    uint64_t limit_ms = earlier(settings->timeout_ms, settings->stall_timeout_ms);
+    uint64_t soon_ms = limit_ms / HEARTBEAT_PROBE_SOON;
+    uint64_t later_ms = limit_ms / HEARTBEAT_PROBE_LATER;
+    uint64_t from_ms = heartbeat->probe_ms;
+    uint64_t wait_ms = later_ms;
+    if (ping_is_on_its_way(heartbeat) && heartbeat->ping_ms >= from_ms) {
+        from_ms = heartbeat->ping_ms;
+        wait_ms = soon_ms;
+    } else if (ping_is_on_its_way(heartbeat)) {
+        wait_ms = from_ms - heartbeat->ping_ms; /* doubles the time since the Ping */
+        wait_ms = wait_ms < soon_ms ? soon_ms : earlier(wait_ms, later_ms);
+    }
+    return after(from_ms, wait_ms > 0 ? wait_ms : 1);
 }
 
 enum heartbeat_verdict heartbeat_judge(const struct heartbeat *heartbeat,
@@ -165,7 +183,7 @@ enum heartbeat_verdict heartbeat_judge(const struct heartbeat *heartbeat,
         return HEARTBEAT_PROBE;
     if (now_ms >= stuck_due_ms(heartbeat, settings)) {
         if (heartbeat->probe_ms < now_ms)
-            return HEARTBEAT_PROBE; /* a verdict on TCP needs its word of now */
+            return HEARTBEAT_PROBE; /* first its word of now */
         return heartbeat->in_flight ? HEARTBEAT_DEAD : HEARTBEAT_STALLED;
     }
     if (now_ms >= ping_due_ms(heartbeat, settings))

@@ -26,15 +26,17 @@ struct heartbeat {
     uint64_t sent_ms;     /* the last time something was handed to the kernel */
     uint64_t received_ms; /* the last time something arrived */
     uint64_t ping_ms;     /* when the Ping was sent that nothing has answered; 0: none */
-    uint64_t ping_end_offset;  /* stream offset after it; 0 until it is encoded */
+    uint64_t ping_end_offset;  /* stream offset after it */
+    uint64_t last_ping_ms;     /* when the newest Ping was sent */
     uint64_t judged_from_ms;   /* its last byte was acknowledged by TCP, or judging was restarted;
                                   0: not yet */
     uint64_t written_offset;   /* of the stream, with the kernel */
     uint64_t acked_offset;     /* of the stream, acknowledged by the peer's TCP when last asked */
     uint64_t progress_ms;      /* the last time acked_offset moved, or nothing was outstanding */
-    uint64_t probe_ms;         /* the last time TCP was asked */
+    uint64_t probe_ms;         /* the last time TCP was asked, or there was nothing to ask */
     uint64_t pong_offset;      /* written_offset when the last Pong came */
-    bool in_flight;            /* when last asked, bytes were on their way (tcpi_unacked > 0) */
+    bool in_flight;            /* when last asked, bytes were on their way (tcpi_unacked > 0);
+                                  fresh ones are, until TCP says otherwise */
     bool reading;              /* false: we do not read, and judge nobody */
 };
 
@@ -66,7 +68,10 @@ void heartbeat_restart(struct heartbeat *heartbeat, uint64_t now_ms);
 /* 1 s for each 64 KiB sent since the last Pong. */
 uint64_t heartbeat_allowance_ms(const struct heartbeat *heartbeat);
 
-/* What to do now.  Ask again after doing it, until HEARTBEAT_FINE. */
+/*
+ * What to do now.  Ask again after doing it, until HEARTBEAT_FINE.  A verdict on bytes that TCP
+ * does not get through is only given on TCP's word of this same now_ms: a probe comes first.
+ */
 enum heartbeat_verdict heartbeat_judge(const struct heartbeat *heartbeat,
                                        const struct heartbeat_settings *settings, uint64_t now_ms);
 

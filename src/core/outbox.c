@@ -8,11 +8,14 @@
 enum {
     ENTRY_CAPACITY_MIN = 16, /* stays, once there was a message: an echo pushes and acknowledges
                                 one message all day */
-    CHUNK_BYTES_MIN = 1024,  /* the first one: most sessions never need more */
-    CHUNK_BYTES_MAX = 64 * 1024
+    ENTRY_CAPACITY_MAX = 1 << 30,
+    CHUNK_BYTES_MIN = 1024, /* the first one: most sessions never need more */
+    CHUNK_BYTES_MAX = 16 * 1024, /* a larger message has a chunk to itself */
+    CHUNK_GROWTH = 4
 };
 
-/* Payloads one behind the other.  Freed when its last message has left. */
+/* Payloads one behind the other.  Freed when its last message has left, unless it is the one
+ * being filled: that is filled again from its start. */
 struct outbox_chunk {
     uint32_t live_count;
     uint32_t used;
@@ -20,30 +23,63 @@ struct outbox_chunk {
     uint8_t bytes[];
 };
 
+/* The entry of a sequence that is in the outbox, or of the one after the last. */
+static struct outbox_entry *outbox_entry_of(const struct outbox *outbox, uint64_t sequence)
+{
+    uint32_t index = outbox->entry_first + (uint32_t)(sequence - outbox->first_sequence);
+    return &outbox->entries[index & (outbox->entry_capacity - 1)];
+}
+
 #ifdef WSKEEP_CHECKS
+/* What one entry has to be, by its place among the cursors. */
+static void outbox_check_entry(const struct outbox *outbox, uint64_t sequence, bool exposed_before,
+                               uint64_t end_offset_before)
+{
+    const struct outbox_entry *entry = outbox_entry_of(outbox, sequence);
+    const struct outbox_chunk *chunk = entry->chunk;
+    assert(entry->opcode == FRAME_TEXT || entry->opcode == FRAME_BINARY);
+    assert(chunk->live_count > 0 && chunk->used <= chunk->capacity);
+    assert(entry->payload >= chunk->bytes);
+    assert(entry->payload + entry->payload_bytes <= chunk->bytes + chunk->used);
+    assert(chunk->capacity <= CHUNK_BYTES_MAX || chunk->live_count == 1);
+    assert(!entry->exposed || exposed_before); /* sent in order: the exposed ones are the front */
+    if (sequence < outbox->written_sequence)
+        assert(entry->exposed && entry->end_offset > 0);
+    if (sequence + 1 < outbox->next_sequence) /* the newest may be about to be encoded */
+        assert(entry->end_offset > end_offset_before);
+    if (sequence >= outbox->next_sequence)
+        assert(entry->end_offset == 0);
+}
+
 void outbox_check(const struct outbox *outbox)
 {
     uint64_t payload_bytes = 0;
     uint64_t sent_bytes = 0;
     uint64_t end_offset = 0;
-    for (uint32_t i = 0; i < outbox->entry_count; i++) {
-        const struct outbox_entry *entry =
-            &outbox->entries[(outbox->entry_first + i) & (outbox->entry_capacity - 1)];
-        uint64_t sequence = outbox->first_sequence + i;
-        assert(entry->payload != NULL);
-        assert(entry->opcode == FRAME_TEXT || entry->opcode == FRAME_BINARY);
+    uint64_t end_sequence = outbox->first_sequence + outbox->entry_count;
+    bool exposed = true;
+    const struct outbox_chunk *chunk = NULL; /* shared by the messages before this one */
+    uint32_t live_count = 0;
+    assert((outbox->entry_capacity & (outbox->entry_capacity - 1)) == 0);
+    assert(outbox->entry_count <= outbox->entry_capacity);
+    for (uint64_t sequence = outbox->first_sequence; sequence < end_sequence; sequence++) {
+        const struct outbox_entry *entry = outbox_entry_of(outbox, sequence);
+        outbox_check_entry(outbox, sequence, exposed, end_offset);
+        exposed = entry->exposed;
+        end_offset = entry->end_offset;
         payload_bytes += entry->payload_bytes;
         if (sequence < outbox->next_sequence)
             sent_bytes += entry->payload_bytes;
-        else
-            assert(entry->end_offset == 0);
-        if (sequence < outbox->written_sequence)
-            assert(entry->exposed && entry->end_offset > end_offset);
-        if (entry->end_offset)
-            end_offset = entry->end_offset;
-        if (entry->chunk)
-            assert(entry->chunk->live_count > 0);
+        if (entry->chunk->capacity > CHUNK_BYTES_MAX)
+            continue;
+        if (entry->chunk != chunk) {
+            assert(!chunk || chunk->live_count == live_count);
+            chunk = entry->chunk;
+            live_count = 0;
+        }
+        live_count++;
     }
+    assert(!chunk || (chunk->live_count == live_count && chunk == outbox->chunk_last));
     assert(payload_bytes == outbox->payload_bytes);
     assert(sent_bytes == outbox->sent_bytes);
 }
@@ -54,6 +90,7 @@ void outbox_check(const struct outbox *outbox)
 }
 #endif
 
+/* After every change: what costs nothing, and in test builds everything. */
 static void outbox_assert(const struct outbox *outbox)
 {
     assert(outbox->first_sequence <= outbox->written_sequence);
@@ -66,6 +103,7 @@ static void outbox_assert(const struct outbox *outbox)
 void outbox_init(struct outbox *outbox, uint32_t entry_count_max, uint64_t payload_bytes_max,
                  struct budget *budget)
 {
+    assert(entry_count_max > 0 && payload_bytes_max > 0);
     *outbox = (struct outbox){.entry_count_max = entry_count_max,
                               .payload_bytes_max = payload_bytes_max,
                               .first_sequence = 1,
@@ -76,15 +114,9 @@ void outbox_init(struct outbox *outbox, uint32_t entry_count_max, uint64_t paylo
 
 void outbox_set_limits(struct outbox *outbox, uint32_t entry_count_max, uint64_t payload_bytes_max)
 {
+    assert(entry_count_max > 0 && payload_bytes_max > 0);
     outbox->entry_count_max = entry_count_max;
     outbox->payload_bytes_max = payload_bytes_max;
-}
-
-/* The entry of a sequence that is in the outbox. */
-static struct outbox_entry *outbox_entry_of(const struct outbox *outbox, uint64_t sequence)
-{
-    uint32_t index = outbox->entry_first + (uint32_t)(sequence - outbox->first_sequence);
-    return &outbox->entries[index & (outbox->entry_capacity - 1)];
 }
 
 static bool outbox_resize(struct outbox *outbox, uint32_t capacity)
@@ -101,17 +133,29 @@ static bool outbox_resize(struct outbox *outbox, uint32_t capacity)
     return true;
 }
 
+static bool outbox_grow(struct outbox *outbox)
+{
+    if (outbox->entry_capacity == 0)
+        return outbox_resize(outbox, ENTRY_CAPACITY_MIN);
+    return outbox->entry_capacity < ENTRY_CAPACITY_MAX &&
+           outbox_resize(outbox, outbox->entry_capacity * 2);
+}
+
 /* ---- chunks ------------------------------------------------------------------------------- */
 
 /* Larger chunks the more there is waiting, so that a backlog costs few of them. */
 static size_t chunk_capacity(const struct outbox *outbox, size_t payload_bytes)
 {
+    if (payload_bytes > CHUNK_BYTES_MAX)
+        return payload_bytes;
     size_t capacity = CHUNK_BYTES_MIN;
-    while (capacity < CHUNK_BYTES_MAX && capacity < outbox->payload_bytes)
-        capacity *= 4;
-    return payload_bytes > capacity ? payload_bytes : capacity;
+    while (capacity < CHUNK_BYTES_MAX &&
+           (capacity < payload_bytes || capacity < outbox->payload_bytes))
+        capacity *= CHUNK_GROWTH;
+    return capacity;
 }
 
+/* A chunk that the next payload fits into; NULL when there is no memory for one. */
 static struct outbox_chunk *chunk_with_room(struct outbox *outbox, size_t payload_bytes)
 {
     struct outbox_chunk *last = outbox->chunk_last;
@@ -119,11 +163,14 @@ static struct outbox_chunk *chunk_with_room(struct outbox *outbox, size_t payloa
         last->used = 0;
     if (last && payload_bytes <= last->capacity - last->used)
         return last;
+
     size_t capacity = chunk_capacity(outbox, payload_bytes);
     struct outbox_chunk *chunk = malloc(sizeof *chunk + capacity);
     if (!chunk)
         return NULL;
     *chunk = (struct outbox_chunk){.capacity = (uint32_t)capacity};
+    if (capacity > CHUNK_BYTES_MAX)
+        return chunk; /* its message's own: small ones go on filling the last */
     if (last && last->live_count == 0)
         free(last);
     outbox->chunk_last = chunk;
@@ -133,16 +180,23 @@ static struct outbox_chunk *chunk_with_room(struct outbox *outbox, size_t payloa
 static void chunk_release(struct outbox *outbox, struct outbox_chunk *chunk)
 {
     assert(chunk->live_count > 0);
-    if (--chunk->live_count > 0)
-        return;
-    if (chunk == outbox->chunk_last && chunk->capacity <= CHUNK_BYTES_MAX)
-        return; /* filled from its start again */
-    if (chunk == outbox->chunk_last)
-        outbox->chunk_last = NULL;
-    free(chunk);
+    if (--chunk->live_count == 0 && chunk != outbox->chunk_last)
+        free(chunk);
 }
 
 /* ---- in and out --------------------------------------------------------------------------- */
+
+static uint64_t outbox_cost(size_t payload_bytes)
+{
+    return (uint64_t)payload_bytes + OUTBOX_OVERHEAD_BYTES;
+}
+
+/* It would not fit into an empty outbox, with all other outboxes empty too. */
+static bool outbox_is_too_big(const struct outbox *outbox, size_t payload_bytes)
+{
+    return payload_bytes > UINT32_MAX || payload_bytes > outbox->payload_bytes_max ||
+           outbox_cost(payload_bytes) > outbox->budget->bytes_max;
+}
 
 static bool outbox_is_full_for(const struct outbox *outbox, size_t payload_bytes)
 {
@@ -154,18 +208,17 @@ static bool outbox_is_full_for(const struct outbox *outbox, size_t payload_bytes
 enum outbox_result outbox_push(struct outbox *outbox, enum frame_opcode opcode,
                                const uint8_t *payload, size_t payload_bytes)
 {
-    uint64_t cost = payload_bytes + OUTBOX_OVERHEAD_BYTES;
-    if (payload_bytes > outbox->payload_bytes_max || payload_bytes > UINT32_MAX)
+    assert(opcode == FRAME_TEXT || opcode == FRAME_BINARY);
+    if (outbox_is_too_big(outbox, payload_bytes))
         return OUTBOX_ERR_TOO_BIG;
     if (outbox_is_full_for(outbox, payload_bytes))
         return OUTBOX_FULL;
+    uint64_t cost = outbox_cost(payload_bytes);
     if (!budget_has_room(outbox->budget, cost)) {
         outbox->budget->refused = true;
         return OUTBOX_FULL;
     }
-    uint32_t capacity = outbox->entry_capacity;
-    if (outbox->entry_count == capacity &&
-        !outbox_resize(outbox, capacity ? capacity * 2 : ENTRY_CAPACITY_MIN))
+    if (outbox->entry_count == outbox->entry_capacity && !outbox_grow(outbox))
         return OUTBOX_ERR_MEMORY;
     struct outbox_chunk *chunk = chunk_with_room(outbox, payload_bytes);
     if (!chunk)
@@ -176,8 +229,7 @@ enum outbox_result outbox_push(struct outbox *outbox, enum frame_opcode opcode,
         memcpy(at, payload, payload_bytes);
     chunk->used += (uint32_t)payload_bytes;
     chunk->live_count++;
-    outbox->entry_count++;
-    *outbox_entry_of(outbox, outbox->first_sequence + outbox->entry_count - 1) =
+    *outbox_entry_of(outbox, outbox->first_sequence + outbox->entry_count++) =
         (struct outbox_entry){.payload = at,
                               .chunk = chunk,
                               .payload_bytes = (uint32_t)payload_bytes,
@@ -197,7 +249,7 @@ static void outbox_pop(struct outbox *outbox)
     else
         outbox->next_sequence++;
     outbox->payload_bytes -= entry->payload_bytes;
-    budget_give(outbox->budget, entry->payload_bytes + OUTBOX_OVERHEAD_BYTES);
+    budget_give(outbox->budget, outbox_cost(entry->payload_bytes));
     chunk_release(outbox, entry->chunk);
     outbox->entry_first = (outbox->entry_first + 1) & (outbox->entry_capacity - 1);
     outbox->entry_count--;
@@ -230,8 +282,8 @@ void outbox_trim(struct outbox *outbox)
 
 void outbox_clear(struct outbox *outbox)
 {
-    uint64_t payload_bytes;
-    outbox_drop_all(outbox, &payload_bytes);
+    while (outbox->entry_count > 0)
+        outbox_pop(outbox);
     outbox_trim(outbox);
 }
 
@@ -269,17 +321,19 @@ uint64_t outbox_written(struct outbox *outbox, uint64_t written_offset)
         entry->exposed = true;
         outbox->written_sequence++;
     }
-    return outbox->written_sequence - 1;
+    return outbox->written_sequence > outbox->first_sequence ? outbox->written_sequence - 1 : 0;
 }
 
 uint32_t outbox_acknowledge(struct outbox *outbox, uint64_t sequence)
 {
-    assert(sequence < outbox->next_sequence); /* nobody acknowledges what was not sent */
+    if (sequence < outbox->first_sequence)
+        return 0; /* an older word than the last one */
+    assert(sequence < outbox->next_sequence); /* our own barrier covers what was sent, and ... */
+    assert(outbox_entry_of(outbox, sequence)->end_offset > 0); /* ... wholly encoded */
     uint32_t count = 0;
     for (; outbox->first_sequence <= sequence; count++)
         outbox_pop(outbox);
-    if (count > 0)
-        outbox_shrink(outbox);
+    outbox_shrink(outbox);
     outbox_assert(outbox);
     return count;
 }
@@ -321,8 +375,7 @@ uint32_t outbox_drop_all(struct outbox *outbox, uint64_t *payload_bytes)
     *payload_bytes = outbox->payload_bytes;
     while (outbox->entry_count > 0)
         outbox_pop(outbox);
-    if (count > 0)
-        outbox_shrink(outbox);
+    outbox_shrink(outbox);
     outbox_assert(outbox);
     return count;
 }

@@ -9,7 +9,7 @@
  *
  * A message is copied in once and stays at its address until it leaves.  Payloads are plain
  * (unmasked, uncompressed).  Memory comes in chunks that are given back as their last message
- * leaves; an empty outbox keeps one small chunk and a small ring until outbox_trim().
+ * leaves; an empty outbox keeps one chunk (1 to 16 KiB) and a ring of 16 until outbox_trim().
  */
 #ifndef WSKEEP_CORE_OUTBOX_H
 #define WSKEEP_CORE_OUTBOX_H
@@ -24,7 +24,7 @@
 enum outbox_result {
     OUTBOX_OK,
     OUTBOX_FULL,       /* fits later: stop reading from this client */
-    OUTBOX_ERR_TOO_BIG, /* can never fit */
+    OUTBOX_ERR_TOO_BIG, /* can never fit: over payload_bytes_max, or over the whole budget */
     OUTBOX_ERR_MEMORY  /* malloc said no: treated as full, and logged */
 };
 
@@ -44,7 +44,7 @@ struct outbox_entry {
 };
 
 struct outbox {
-    struct outbox_entry *entries; /* ring; NULL when empty */
+    struct outbox_entry *entries; /* ring; NULL before the first message, and after a trim */
     uint32_t entry_capacity;      /* power of two */
     uint32_t entry_first;         /* index of the head in the ring */
     uint32_t entry_count;
@@ -81,11 +81,13 @@ void outbox_encoded(struct outbox *outbox, uint64_t end_offset);
 
 /*
  * The kernel has taken the stream up to written_offset: mark what that exposes.
- * Returns the sequence of the last message wholly written on this connection, 0 for none.
+ * Returns the sequence of the last message still here that is wholly written on this
+ * connection, 0 for none.
  */
 uint64_t outbox_written(struct outbox *outbox, uint64_t written_offset);
 
-/* All up to sequence are acknowledged: they leave.  Returns how many left. */
+/* All up to sequence are acknowledged: they leave.  Returns how many left.  Nobody can
+ * acknowledge what was not encoded on this connection: a larger sequence is asserted. */
 uint32_t outbox_acknowledge(struct outbox *outbox, uint64_t sequence);
 
 /* The connection is gone: send again from the head.  Returns how many exposed messages there

@@ -1,84 +1,99 @@
 /*
- * One socket with its bytes: interest in events, reading, gathered writing.
+ * One socket: readiness, bytes in and out, and how far its stream has come.
  *
- * Writing: conn_put() gathers in the worker's send buffer, and conn_gather_flush() writes it
- * with one call.  What the kernel does not take is kept in the connection until the socket is
- * writable.  A write that fails never ends a connection: writing stops, and the receive side
- * is read to its end, because a Pong and a Close may be waiting there.
+ * A failed write never ends a connection by itself: writing stops, and reading goes on to its end
+ * or error, because a Pong or a Close found there counts.
  */
 #ifndef WSKEEP_NET_CONN_H
 #define WSKEEP_NET_CONN_H
 
+#include <event2/event.h>
 #include <event2/event_struct.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/types.h>
+#include <sys/uio.h>
 
-#include "net/worker.h"
-
-struct conn;
-typedef void conn_ready(struct conn *conn, short what); /* EV_READ, EV_WRITE */
-
-struct conn_piece; /* of unsent bytes */
+#include "net/unsent.h"
 
 struct conn {
-    struct worker *worker;
-    int fd; /* -1: none */
-    conn_ready *ready;
-    struct event event;
-    short armed; /* the events that epoll knows of */
-    bool wants_read;
-    bool is_tcp;
-    bool is_connecting; /* wait for writability even with nothing to write */
-    bool is_broken;     /* a write failed: nothing more is written */
-    uint64_t queued_offset;  /* of the stream: handed to conn_put() */
-    uint64_t written_offset; /* taken by the kernel */
-    uint64_t unsent_bytes;   /* waiting here, not counting what is being gathered */
-    struct conn_piece *unsent_first;
-    struct conn_piece *unsent_last;
+    int fd; /* -1: no socket, and nothing below means anything */
+    struct event read_event;
+    struct event write_event;
+    struct unsent unsent;     /* the tail of the stream: queued, and not with the kernel */
+    uint64_t queued_offset;   /* of the stream: bytes given to conn_write() */
+    uint64_t written_offset;  /* of the stream: bytes with the kernel */
+    int write_error;          /* errno of the write that failed; 0: none did */
+    bool is_unix;
+    bool is_reading;  /* readable bytes are reported */
+    bool read_ended;  /* its end or an error was read: nothing more will come */
+    bool is_waiting;  /* to be writable */
+    bool is_shut;     /* our side of the stream was ended */
 };
 
-/* Take over a non-blocking socket. */
-void conn_init(struct conn *conn, struct worker *worker, int fd, bool is_tcp, conn_ready *ready);
+void conn_init(struct conn *conn, struct budget *budget);
 
-/* Give up unsent bytes and the socket.  reset: with RST. */
+/*
+ * Take over a non-blocking socket.  on_read and on_write are called with argument; on_write when
+ * there was something to wait for: conn_wait_writable(), or bytes that were left over.
+ */
+void conn_open(struct conn *conn, int fd, bool is_unix, struct event_base *base,
+               event_callback_fn on_read, event_callback_fn on_write, void *argument);
+
+/* Leave the socket as it is; it is the caller's now.  Unsent bytes stay. */
+int conn_detach(struct conn *conn);
+
+/* Close at once.  reset: with RST instead of FIN. */
 void conn_close(struct conn *conn, bool reset);
 
-/* Move socket and unsent bytes to another owner; from is empty afterwards. */
-void conn_move(struct conn *from, struct conn *to, conn_ready *ready);
-
-/* Tell libevent what is wanted now: reading as asked, writing while there is something. */
-void conn_set_reading(struct conn *conn, bool reading);
-void conn_update(struct conn *conn);
-
-enum conn_read_result { CONN_READ_SOME, CONN_READ_LATER, CONN_READ_EOF, CONN_READ_ERROR };
-
-/* One read.  *got: bytes, or errno with CONN_READ_ERROR. */
-enum conn_read_result conn_read(struct conn *conn, void *out, size_t out_bytes, size_t *got);
-
-/* Append bytes to the stream. */
-void conn_put(struct conn *conn, const void *data, size_t bytes);
-
-/* The same without a copy first: at least `bytes` of room (at most WORKER_SEND_BYTES) in the send
- * buffer, to be filled from its start and committed. */
-uint8_t *conn_reserve(struct conn *conn, size_t bytes);
-size_t conn_room(struct conn *conn); /* left before the gathered bytes have to be written */
-void conn_commit(struct conn *conn, size_t bytes);
-
-/* Write what is gathered, whoever it is for. */
-void conn_gather_flush(struct worker *worker);
-
-/* The socket is writable: write what waits.  True when nothing is left. */
-bool conn_flush(struct conn *conn);
-
-/* True while the kernel takes nothing more. */
-static inline bool conn_is_blocked(const struct conn *conn)
+static inline bool conn_is_open(const struct conn *conn)
 {
-    return conn->unsent_bytes > 0;
+    return conn->fd >= 0;
 }
 
-/* How far the peer's TCP got: stream bytes acknowledged, and whether segments are in flight. */
+/* Report readable bytes, or do not. */
+void conn_set_reading(struct conn *conn, bool reading);
+
+/* Call on_write once the socket is writable (or has connected, or failed to). */
+void conn_wait_writable(struct conn *conn);
+
+/*
+ * Read what is there, at most capacity bytes.  Returns bytes, 0 for the end of the stream, -1 for
+ * nothing now, -2 for an error with *error (of the read, or of a write that came first).  After 0
+ * and -2 the connection reads no more.
+ */
+ssize_t conn_read(struct conn *conn, uint8_t *data, size_t capacity, int *error);
+
+/*
+ * Write; what the kernel does not take is kept and written later.  pieces are changed.  After a
+ * failure (write_error) everything is dropped; ENOMEM there: no memory for what was left.
+ */
+void conn_write(struct conn *conn, struct iovec *pieces, int count);
+void conn_write_bytes(struct conn *conn, const void *data, size_t bytes);
+
+/* Write what was left; for on_write. */
+void conn_write_unsent(struct conn *conn);
+
+/* Forget what was left: the peer would not know what to do with it. */
+void conn_drop_unsent(struct conn *conn);
+
+/* Everything that was given is with the kernel, or never will be. */
+static inline bool conn_is_flushed(const struct conn *conn)
+{
+    return conn->unsent.bytes == 0;
+}
+
+/* End our side of the stream.  Nothing is written after this. */
+void conn_shut(struct conn *conn);
+
+/*
+ * What the peer's TCP has acknowledged of the stream, and whether anything is on its way to it.
+ * For a Unix socket: what the peer has read, roughly.
+ */
 void conn_probe(const struct conn *conn, uint64_t *acked_offset, bool *in_flight);
+
+/* Small messages shall not wait for each other (TCP_NODELAY). */
+void conn_set_no_delay(int fd);
+
+/* So many bytes at most wait in the kernel without having been sent. */
+void conn_set_unsent_max(int fd, int bytes);
 
 #endif

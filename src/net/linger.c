@@ -1,90 +1,119 @@
-/* The last seconds of a connection. */
+/* The end of connections. */
 #include "net/linger.h"
 
 #include <stdlib.h>
-#include <sys/socket.h>
+#include <sys/queue.h>
 
-struct linger_conn {
-    struct worker_grave grave; /* first: buried as itself */
+#include "net/conn.h"
+#include "net/worker.h"
+
+struct lingering {
+    struct worker *worker;
     struct conn conn;
     struct timer timer;
-    uint64_t unsent_seen; /* bytes that were unsent when the timer was armed */
-    bool is_shut;
+    uint64_t stall_ms;
+    LIST_ENTRY(lingering) entry;
 };
 
-static void bury(struct worker_grave *grave)
+static void end(struct lingering *lingering)
 {
-    free((struct linger_conn *)grave);
+    struct worker *worker = lingering->worker;
+    conn_close(&lingering->conn, false);
+    timers_remove(&worker->timers, &lingering->timer);
+    LIST_REMOVE(lingering, entry);
+    worker->lingering_count--;
+    free(lingering);
 }
 
-static void end(struct linger_conn *linger)
+/* Nothing is owed any more, or nothing can be paid. */
+static void shut(struct lingering *lingering)
 {
-    struct worker *worker = linger->conn.worker;
-    timers_remove(&worker->timers, &linger->timer);
-    conn_close(&linger->conn, false);
-    worker->linger_count--;
-    worker_bury(worker, &linger->grave, bury);
-}
-
-static void arm(struct linger_conn *linger)
-{
-    struct worker *worker = linger->conn.worker;
-    linger->unsent_seen = linger->conn.unsent_bytes;
-    timers_arm(&worker->timers, &linger->timer,
-               worker_now_ms(worker) + (linger->is_shut ? LINGER_READ_MS : LINGER_WRITE_MS));
-}
-
-static void shut_when_sent(struct linger_conn *linger)
-{
-    if (linger->is_shut || (linger->conn.unsent_bytes > 0 && !linger->conn.is_broken))
+    struct worker *worker = lingering->worker;
+    if (lingering->conn.read_ended) {
+        end(lingering);
         return;
-    (void)shutdown(linger->conn.fd, SHUT_WR);
-    linger->is_shut = true;
-    arm(linger);
-}
-
-static void on_ready(struct conn *conn, short what)
-{
-    struct linger_conn *linger =
-        (struct linger_conn *)((char *)conn - offsetof(struct linger_conn, conn));
-    if (what & EV_WRITE) {
-        conn_flush(conn);
-        shut_when_sent(linger);
     }
-    if (!(what & EV_READ))
-        return;
-    size_t got;
-    enum conn_read_result result =
-        conn_read(conn, conn->worker->receive, WORKER_RECEIVE_BYTES, &got);
-    if (result == CONN_READ_EOF || result == CONN_READ_ERROR)
-        end(linger);
+    conn_shut(&lingering->conn);
+    timers_set(&worker->timers, &lingering->timer, worker_now(worker) + LINGER_READ_MS);
 }
 
-static void on_timer(struct timer *timer, void *context)
+static void on_read(evutil_socket_t fd, short what, void *argument)
 {
-    struct linger_conn *linger = context;
-    (void)timer;
-    if (!linger->is_shut && linger->conn.unsent_bytes < linger->unsent_seen)
-        arm(linger); /* slow, but it takes its last bytes */
+    struct lingering *lingering = argument;
+    struct worker *worker = lingering->worker;
+    struct conn *conn = &lingering->conn;
+    int error;
+    (void)fd;
+    (void)what;
+    ssize_t got = conn_read(conn, worker->receive_buffer, WORKER_RECEIVE_BYTES, &error);
+    if (got > 0 || got == -1)
+        return;
+    if (got == 0 && !conn->is_shut && !conn_is_flushed(conn))
+        return; /* it has nothing more to say, and may still listen */
+    end(lingering);
+}
+
+static void on_write(evutil_socket_t fd, short what, void *argument)
+{
+    struct lingering *lingering = argument;
+    struct worker *worker = lingering->worker;
+    (void)fd;
+    (void)what;
+    conn_write_unsent(&lingering->conn);
+    if (conn_is_flushed(&lingering->conn))
+        shut(lingering);
     else
-        end(linger);
+        timers_set(&worker->timers, &lingering->timer,
+                   worker_now(worker) + lingering->stall_ms);
 }
 
-void linger_adopt(struct conn *conn)
+static void on_timer(struct timer *timer)
 {
-    struct worker *worker = conn->worker;
-    if (conn->fd < 0)
+    struct lingering *lingering = container_of(timer, struct lingering, timer);
+    end(lingering);
+}
+
+static void take_over(struct lingering *lingering, struct conn *from)
+{
+    struct conn *to = &lingering->conn;
+    conn_init(to, from->unsent.budget);
+    const struct conn state = *from;
+    int fd = conn_detach(from);
+    conn_open(to, fd, state.is_unix, lingering->worker->base, on_read, on_write, lingering);
+    to->read_ended = state.read_ended;
+    to->write_error = state.write_error;
+    to->is_shut = state.is_shut;
+    unsent_move(&to->unsent, &from->unsent);
+}
+
+void linger_take(struct worker *worker, struct conn *conn, uint64_t stall_ms)
+{
+    if (worker->gather.conn == conn)
+        gather_flush(&worker->gather);
+    if (!conn_is_open(conn))
         return;
-    struct linger_conn *linger = calloc(1, sizeof *linger);
-    if (!linger || !timers_add(&worker->timers, &linger->timer, on_timer, linger)) {
-        free(linger);
-        conn_gather_flush(worker);
-        conn_close(conn, false); /* the kernel sends what it has taken */
+    struct lingering *lingering = calloc(1, sizeof(*lingering));
+    if (!lingering || !timers_add(&worker->timers, &lingering->timer, on_timer)) {
+        free(lingering);
+        conn_close(conn, false); /* the peer may miss the last bytes; it learns of the end */
         return;
     }
-    conn_move(conn, &linger->conn, on_ready);
-    worker->linger_count++;
-    arm(linger);
-    conn_set_reading(&linger->conn, true);
-    shut_when_sent(linger);
+    lingering->worker = worker;
+    lingering->stall_ms = stall_ms;
+    LIST_INSERT_HEAD(&worker->lingerings, lingering, entry);
+    worker->lingering_count++;
+    take_over(lingering, conn);
+    conn_set_reading(&lingering->conn, true);
+    if (conn_is_flushed(&lingering->conn)) {
+        shut(lingering);
+        return;
+    }
+    conn_wait_writable(&lingering->conn);
+    timers_set(&worker->timers, &lingering->timer, worker_now(worker) + stall_ms);
+}
+
+void linger_end_all(struct worker *worker)
+{
+    while (!LIST_EMPTY(&worker->lingerings))
+        end(LIST_FIRST(&worker->lingerings));
 }

@@ -1,16 +1,29 @@
 /*
- * Connections that have ended: their last bytes go out, writing is shut down, and what still
- * arrives is read and dropped until EOF, so that nothing of ours is lost to a reset (RFC 6455
- * 7.1.1).  Bounded: LINGER_READ_MS after the shutdown, LINGER_WRITE_MS without progress before.
+ * Connections that have ended for their session: the last bytes go out, our side is shut, and
+ * what the peer still sends is read and dropped until its end, so that no RST takes the last
+ * bytes from it again.
  */
 #ifndef WSKEEP_NET_LINGER_H
 #define WSKEEP_NET_LINGER_H
 
-#include "net/conn.h"
+#include <stdint.h>
 
-enum { LINGER_READ_MS = 2000, LINGER_WRITE_MS = 5000 };
+struct conn;
+struct worker;
 
-/* Take the socket and its unsent bytes over; conn is empty afterwards. */
-void linger_adopt(struct conn *conn);
+enum {
+    LINGER_READ_MS = 2000,       /* after our side was shut, for the peer's end */
+    LINGER_UPSTREAM_MS = 5000,   /* for an upstream that does not take the last bytes */
+    LINGER_CLIENT_MS_MIN = 2000  /* the same for a client, which gets drain_timeout if longer */
+};
+
+/*
+ * Take the socket and the unsent bytes of conn, which has none afterwards.  stall_ms: unsent
+ * bytes wait so long without progress before they are given up.
+ */
+void linger_take(struct worker *worker, struct conn *conn, uint64_t stall_ms);
+
+/* Close all of them now: the process ends. */
+void linger_end_all(struct worker *worker);
 
 #endif

@@ -1,125 +1,114 @@
-/* One link as it runs. */
+/* A link at run time. */
 #include "net/link.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "net/relay.h"
+#include "net/report.h"
 
 struct link *link_new(struct worker *worker, struct link_config *config)
 {
-    struct link *link = calloc(1, sizeof *link);
+    struct link *link = calloc(1, sizeof(*link));
     if (!link)
         return NULL;
     link->worker = worker;
     link->config = link_config_hold(config);
+    LIST_INIT(&link->listeners);
+    LIST_INIT(&link->sessions);
     return link;
 }
 
-static void close_listeners(struct listener **list)
+static void forget_choices(struct link *link)
 {
-    while (*list) {
-        struct listener *listener = *list;
-        *list = listener->next;
-        listener_free(listener);
+    for (unsigned i = 0; i < link->choice_count; i++) {
+        free(link->choices[i].offer);
+        free(link->choices[i].chosen);
     }
+    link->choice_count = 0;
+    link->choice_next = 0;
 }
 
 void link_free(struct link *link)
 {
-    close_listeners(&link->listeners);
-    for (unsigned i = 0; i < link->choice_count; i++) {
-        free(link->choices[i].offer);
-        free(link->choices[i].subprotocol);
-    }
+    assert(LIST_EMPTY(&link->sessions));
+    link_close_listeners(link);
+    forget_choices(link);
     link_config_release(link->config);
     free(link);
 }
 
-static bool has_listener(const struct link *link, const char *text)
+void link_set_config(struct link *link, struct link_config *config)
 {
-    for (const struct listener *listener = link->listeners; listener; listener = listener->next)
-        if (strcmp(listener->text, text) == 0)
-            return true;
-    return false;
-}
-
-bool link_open(struct link *link, const struct link_config *config, char *error,
-               size_t error_bytes)
-{
-    struct listener *before = link->listeners;
-    for (size_t i = 0; i < config->listen_count; i++) {
-        const struct config_listen *listen = &config->listens[i];
-        if (has_listener(link, listen->text))
-            continue;
-        struct listener *opened =
-            listener_new(link, listen, &config->client, error, error_bytes);
-        if (opened) {
-            opened->next = link->listeners;
-            link->listeners = opened;
-            continue;
-        }
-        while (link->listeners != before) { /* all or nothing */
-            struct listener *listener = link->listeners;
-            link->listeners = listener->next;
-            listener_free(listener);
-        }
-        return false;
-    }
-    return true;
-}
-
-void link_use(struct link *link, struct link_config *config)
-{
-    struct listener **at = &link->listeners;
-    while (*at) {
-        bool named = false;
-        for (size_t i = 0; i < config->listen_count; i++)
-            named = named || strcmp((*at)->text, config->listens[i].text) == 0;
-        if (named) {
-            at = &(*at)->next;
-            continue;
-        }
-        struct listener *listener = *at;
-        *at = listener->next;
-        listener_free(listener);
-    }
     struct link_config *old = link->config;
     link->config = link_config_hold(config);
     link_config_release(old);
+    forget_choices(link); /* another upstream, or other subprotocols, may choose differently */
 }
 
-void link_shut(struct link *link)
+static struct link_choice *find_choice(const struct link *link, const char *offer,
+                                       size_t offer_bytes)
 {
-    close_listeners(&link->listeners);
-    relay_shutdown_link(link);
-}
-
-const char *link_choice(const struct link *link, const char *offer)
-{
-    for (unsigned i = 0; i < link->choice_count; i++)
-        if (strcmp(link->choices[i].offer, offer) == 0)
-            return link->choices[i].subprotocol;
+    for (unsigned i = 0; i < link->choice_count; i++) {
+        const struct link_choice *choice = &link->choices[i];
+        if (choice->offer_bytes == offer_bytes && memcmp(choice->offer, offer, offer_bytes) == 0)
+            return (struct link_choice *)(uintptr_t)choice;
+    }
     return NULL;
 }
 
-void link_remember_choice(struct link *link, const char *offer, const char *subprotocol)
+const char *link_choice(const struct link *link, const char *offer, size_t offer_bytes)
 {
-    if (link_choice(link, offer) || link->choice_count == LINK_CHOICE_COUNT_MAX)
-        return; /* full: further offers wait for their upstream, as the first did */
-    struct link_choice *choice = &link->choices[link->choice_count];
-    *choice = (struct link_choice){.offer = strdup(offer), .subprotocol = strdup(subprotocol)};
-    if (choice->offer && choice->subprotocol) {
-        link->choice_count++;
-        return;
-    }
-    free(choice->offer);
-    free(choice->subprotocol);
+    const struct link_choice *choice = find_choice(link, offer, offer_bytes);
+    return choice ? choice->chosen : NULL;
 }
 
-void link_session_ended(struct link *link)
+void link_remember_choice(struct link *link, const char *offer, size_t offer_bytes,
+                          const char *chosen)
 {
-    link->session_count--;
-    if (link->removed && link->session_count == 0 && link->client_count == 0)
-        link_free(link);
+    struct link_choice *choice = find_choice(link, offer, offer_bytes);
+    if (choice && strcmp(choice->chosen, chosen) == 0)
+        return;
+    struct link_choice fresh = {
+        .offer = malloc(offer_bytes), .offer_bytes = offer_bytes, .chosen = strdup(chosen)};
+    if (!fresh.offer || !fresh.chosen) { /* then the next client waits, as this one did */
+        free(fresh.offer);
+        free(fresh.chosen);
+        return;
+    }
+    memcpy(fresh.offer, offer, offer_bytes);
+    if (!choice && link->choice_count < LINK_CHOICE_COUNT_MAX) {
+        link->choices[link->choice_count++] = fresh;
+        return;
+    }
+    if (!choice) {
+        choice = &link->choices[link->choice_next];
+        link->choice_next = (link->choice_next + 1) % LINK_CHOICE_COUNT_MAX;
+    }
+    free(choice->offer);
+    free(choice->chosen);
+    *choice = fresh;
+}
+
+void link_saw_idle_close(struct link *link)
+{
+    if (++link->idle_close_count == 2)
+        report_idle_close(link, link->worker);
+}
+
+void link_close_listeners(struct link *link)
+{
+    while (!LIST_EMPTY(&link->listeners))
+        listener_close(LIST_FIRST(&link->listeners));
+}
+
+void link_shutdown(struct link *link)
+{
+    struct net_session *net;
+    struct net_session *next;
+    for (net = LIST_FIRST(&link->sessions); net; net = next) {
+        next = LIST_NEXT(net, link_entry);
+        relay_shutdown(net);
+    }
 }

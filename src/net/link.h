@@ -1,6 +1,5 @@
 /*
- * A link as it runs: its configuration of now, its listeners, how many clients it has, and what
- * it has learned (subprotocols that the upstream chose).
+ * A link at run time: its configuration of today, its listeners, its sessions.
  */
 #ifndef WSKEEP_NET_LINK_H
 #define WSKEEP_NET_LINK_H
@@ -9,49 +8,52 @@
 #include "net/listener.h"
 #include "net/worker.h"
 
-enum { LINK_CHOICE_COUNT_MAX = 64, LINK_QUIET_MS = 10000 };
+enum { LINK_CHOICE_COUNT_MAX = 64 };
 
-/* What the upstream chose for an offer of a client: the next client is answered at once. */
+/* What the upstream chose from an offer of subprotocols. */
 struct link_choice {
-    char *offer; /* as the client sent it, names joined with ", " */
-    char *subprotocol; /* "": none */
+    char *offer; /* names, each terminated */
+    size_t offer_bytes;
+    char *chosen; /* "": none */
 };
 
 struct link {
-    struct link *next;
     struct worker *worker;
-    struct link_config *config; /* held; replaced by a reload */
-    struct listener *listeners;
-    unsigned client_count;
-    unsigned session_count; /* sessions outlive their clients */
-    bool removed;           /* freed when the last session has ended */
-    bool hinted;            /* the hint about 1000 was given */
-    unsigned quiet_normal_count; /* sessions that ended with 1000 after quiet */
+    struct link_config *config; /* held; a reload replaces it */
+    struct listener_list listeners;
+    struct net_session_list sessions;
+    uint32_t client_count;
+    uint32_t idle_close_count; /* sessions that the upstream ended with 1000 after quiet */
     struct link_choice choices[LINK_CHOICE_COUNT_MAX];
     unsigned choice_count;
+    unsigned choice_next; /* the oldest, replaced when the table is full */
+    bool is_removed;      /* it accepts nobody, and goes when its last session has gone */
+    TAILQ_ENTRY(link) entry;
 };
 
+TAILQ_HEAD(link_list, link);
+
+/* Without listeners yet.  NULL when there is no memory. */
 struct link *link_new(struct worker *worker, struct link_config *config);
 
-/* A link whose listeners are closed and that has no session any more. */
+/* It has no session any more. */
 void link_free(struct link *link);
 
-/* Open those listeners of config that the link does not have yet.  False with *error filled with
- * one line: then those that were opened here are closed again. */
-bool link_open(struct link *link, const struct link_config *config, char *error,
-               size_t error_bytes);
+/* A reload: new clients and next attempts use it. */
+void link_set_config(struct link *link, struct link_config *config);
 
-/* From now on config holds: listeners that it does not name are closed. */
-void link_use(struct link *link, struct link_config *config);
+/* What the upstream chose the last time from this offer, or NULL. */
+const char *link_choice(const struct link *link, const char *offer, size_t offer_bytes);
+void link_remember_choice(struct link *link, const char *offer, size_t offer_bytes,
+                          const char *chosen);
 
-/* No more clients; those that are here are closed and drained, as at SIGTERM. */
-void link_shut(struct link *link);
+/* The upstream ended a session with 1000 after a quiet time: once again, it is worth a word. */
+void link_saw_idle_close(struct link *link);
 
-/* What was chosen for that offer before; NULL: nobody has asked yet. */
-const char *link_choice(const struct link *link, const char *offer);
-void link_remember_choice(struct link *link, const char *offer, const char *subprotocol);
+/* Accept nobody any more. */
+void link_close_listeners(struct link *link);
 
-/* Forget one session; the link may be gone afterwards. */
-void link_session_ended(struct link *link);
+/* As at SIGTERM: read what clients sent already, close them, drain. */
+void link_shutdown(struct link *link);
 
 #endif

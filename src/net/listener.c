@@ -1,9 +1,11 @@
-/* Listening sockets. */
+/* Where clients connect. */
 #include "net/listener.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,107 +14,118 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "net/client.h"
+#include "config/config.h"
 #include "net/link.h"
+#include "net/relay.h"
 
-/* One line: `game: ws://127.0.0.1:9001: address already in use`. */
-static void say(const struct listener *listener, char *error, size_t error_bytes, const char *why)
-{
-    snprintf(error, error_bytes, "%s: %s: %s", listener->link->config->name, listener->text, why);
-}
+enum { LISTENER_BACKLOG = 4096, LISTENER_NAME_TRIES = 100 }; /* the kernel caps the backlog */
 
-/* ---- accepting ---------------------------------------------------------------------------- */
+/* ---- accepting ----------------------------------------------------------------------------- */
 
-static void set_accepting(struct listener *listener, bool accepting)
-{
-    for (unsigned i = 0; i < listener->socket_count; i++) {
-        if (accepting)
-            event_add(listener->sockets[i].event, NULL);
-        else
-            event_del(listener->sockets[i].event);
-    }
-}
-
-static void on_pause_over(struct timer *timer, void *context)
-{
-    (void)timer;
-    set_accepting(context, true);
-}
-
-/* Out of descriptors or memory: the listen queue holds the clients, and we do not spin. */
+/* No descriptor is left: a client that waits would wake us at once, again and again. */
 static void pause_accepting(struct listener *listener, int error)
 {
-    struct worker *worker = listener->link->worker;
-    if (!listener->pause_logged) {
-        const struct log_field fields[] = {log_text("link", listener->link->config->name),
-                                           log_text("why", strerror(error))};
-        char sentence[256];
-        snprintf(sentence, sizeof sentence, "%s: cannot accept clients for now: %s",
-                 listener->link->config->name, strerror(error));
-        log_line(worker->log, LOG_WARNING, "accept-paused", sentence, fields, 2);
-    }
-    listener->pause_logged = true;
-    set_accepting(listener, false);
-    timers_arm(&worker->timers, &listener->pause, worker_now_ms(worker) + LISTENER_PAUSE_MS);
+    struct worker *worker = listener->worker;
+    event_del(&listener->event);
+    timers_set(&worker->timers, &listener->timer, worker_now(worker) + LISTENER_PAUSE_MS);
+    if (listener->shortage_is_logged)
+        return;
+    listener->shortage_is_logged = true;
+    char sentence[LISTENER_ERROR_BYTES];
+    const char *name = listener->link->config->name;
+    snprintf(sentence, sizeof(sentence), "%s: cannot accept clients: %s", name, strerror(error));
+    const struct log_field fields[] = {log_text("link", name),
+                                       log_text("address", listener->listen->text),
+                                       log_text("why", strerror(error))};
+    log_line(worker->log, LOG_ERROR, "accept-paused", sentence, fields, 3);
 }
 
-static void accept_some(struct listener_socket *socket_)
+static void on_client(evutil_socket_t fd, short what, void *argument)
 {
-    struct listener *listener = socket_->listener;
-    for (unsigned i = 0; i < LISTENER_ACCEPT_MAX; i++) {
-        int fd = accept4(socket_->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            listener->pause_logged = false;
-            client_accept(listener, fd);
+    struct listener *listener = argument;
+    (void)what;
+    for (int i = 0; i < LISTENER_ACCEPT_COUNT_MAX; i++) {
+        int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (client >= 0) {
+            listener->shortage_is_logged = false;
+            relay_new(listener->worker, listener->link, listener->listen, client);
             continue;
         }
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-            pause_accepting(listener, errno);
-        if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO)
+        if (errno == EAGAIN || errno == EWOULDBLOCK)
             return;
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            pause_accepting(listener, errno);
+            return;
+        }
+        /* ECONNABORTED and the like: that client is gone, the next may be fine */
     }
 }
 
-static void on_connect(evutil_socket_t fd, short what, void *context)
+static void on_timer(struct timer *timer)
 {
-    (void)fd;
-    (void)what;
-    accept_some(context);
+    struct listener *listener = container_of(timer, struct listener, timer);
+    listener_start(listener);
 }
 
-void listener_accept(struct listener *listener)
+void listener_start(struct listener *listener)
 {
-    for (unsigned i = 0; i < listener->socket_count; i++)
-        accept_some(&listener->sockets[i]);
+    if (event_add(&listener->event, NULL) != 0)
+        pause_accepting(listener, ENOMEM);
 }
 
-/* ---- opening ------------------------------------------------------------------------------ */
-
-static bool add_socket(struct listener *listener, int fd)
+/* Takes fd, also when it fails. */
+static struct listener *listener_new(struct link *link, const struct config_listen *listen, int fd)
 {
-    struct listener_socket *socket_ = &listener->sockets[listener->socket_count];
-    *socket_ = (struct listener_socket){.listener = listener, .fd = fd};
-    socket_->event = event_new(listener->link->worker->base, fd, EV_READ | EV_PERSIST, on_connect,
-                               socket_);
-    if (!socket_->event || event_add(socket_->event, NULL) < 0) {
-        if (socket_->event)
-            event_free(socket_->event);
-        return false;
+    struct worker *worker = link->worker;
+    struct listener *listener = calloc(1, sizeof(*listener));
+    if (!listener || !timers_add(&worker->timers, &listener->timer, on_timer)) {
+        free(listener);
+        close(fd);
+        return NULL;
     }
-    listener->socket_count++;
-    return true;
+    listener->worker = worker;
+    listener->link = link;
+    listener->listen = listen;
+    listener->fd = fd;
+    event_assign(&listener->event, worker->base, fd, EV_READ | EV_PERSIST, on_client, listener);
+    return listener;
 }
 
-static int open_tcp_socket(const struct addrinfo *address)
+void listener_close(struct listener *listener)
 {
-    int on = 1;
+    struct stat now;
+    const char *path = listener->listen->path;
+    event_del(&listener->event);
+    timers_remove(&listener->worker->timers, &listener->timer);
+    if (listener->inode != 0 && lstat(path, &now) == 0 && now.st_ino == listener->inode &&
+        now.st_dev == listener->device)
+        (void)unlink(path); /* a directory that became read-only keeps a stale name */
+    close(listener->fd);
+    LIST_REMOVE(listener, entry);
+    free(listener);
+}
+
+__attribute__((format(printf, 2, 3))) static bool fail(char *error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(error, LISTENER_ERROR_BYTES, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+/* ---- TCP ----------------------------------------------------------------------------------- */
+
+static int tcp_socket(const struct addrinfo *address)
+{
+    const int on = 1;
     int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (address->ai_family == AF_INET6)
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    if (bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0)
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+        (address->ai_family != AF_INET6 ||
+         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) == 0) &&
+        bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, LISTENER_BACKLOG) == 0)
         return fd;
     int error = errno;
     close(fd);
@@ -120,169 +133,181 @@ static int open_tcp_socket(const struct addrinfo *address)
     return -1;
 }
 
-static bool open_tcp(struct listener *listener, char *error, size_t error_bytes)
+/* localhost may have an IPv6 address on a machine without IPv6: one address is enough. */
+static bool is_absent(int error)
 {
-    char port[8];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    return error == EAFNOSUPPORT || error == EADDRNOTAVAIL;
+}
+
+static bool open_tcp(struct link *link, const struct config_listen *listen,
+                     struct listener_list *list, char *error)
+{
     struct addrinfo *addresses;
-    snprintf(port, sizeof port, "%u", (unsigned)listener->port);
-    int result = getaddrinfo(listener->host, port, &hints, &addresses);
-    if (result != 0) {
-        say(listener, error, error_bytes, gai_strerror(result));
-        return false;
-    }
-    bool opened = true;
-    for (struct addrinfo *address = addresses;
-         opened && address && listener->socket_count < LISTENER_SOCKET_COUNT_MAX;
-         address = address->ai_next) {
-        int fd = open_tcp_socket(address);
-        if (fd < 0 && errno == EAFNOSUPPORT && address->ai_next)
-            continue; /* localhost on a machine without IPv6 */
-        opened = fd >= 0 && add_socket(listener, fd);
-        if (!opened)
-            say(listener, error, error_bytes, strerror(errno));
-        if (!opened && fd >= 0)
-            close(fd);
+    char port[8];
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                                   .ai_socktype = SOCK_STREAM,
+                                   .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    snprintf(port, sizeof(port), "%u", (unsigned)listen->port);
+    int failure = getaddrinfo(listen->host, port, &hints, &addresses);
+    if (failure)
+        return fail(error, "%s", gai_strerror(failure));
+
+    int absent = 0;
+    bool is_open = false;
+    for (const struct addrinfo *address = addresses; address; address = address->ai_next) {
+        int fd = tcp_socket(address);
+        if (fd < 0 && is_absent(errno)) {
+            absent = errno;
+            continue;
+        }
+        struct listener *listener = fd >= 0 ? listener_new(link, listen, fd) : NULL;
+        if (!listener) {
+            (void)fail(error, "%s", strerror(fd < 0 ? errno : ENOMEM));
+            freeaddrinfo(addresses);
+            return false;
+        }
+        LIST_INSERT_HEAD(list, listener, entry);
+        is_open = true;
     }
     freeaddrinfo(addresses);
-    return opened && listener->socket_count > 0;
+    return is_open || fail(error, "%s", strerror(absent));
 }
 
-/* Is the path free for us?  NULL: yes, or a stale socket stands there. */
-static const char *path_is_taken(const struct sockaddr_un *address)
+/* ---- Unix ---------------------------------------------------------------------------------- */
+
+static bool path_fits(const char *path)
 {
-    struct stat status;
-    if (lstat(address->sun_path, &status) < 0)
-        return errno == ENOENT ? NULL : strerror(errno);
-    if (!S_ISSOCK(status.st_mode))
-        return "a file that is not a socket is there";
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return strerror(errno);
-    int result = connect(fd, (const struct sockaddr *)address, sizeof *address);
-    int error = errno;
-    close(fd);
-    if (result < 0 && error == ECONNREFUSED)
-        return NULL; /* left by a crash: nobody listens */
-    return "already served by another process";
+    return strlen(path) < sizeof(((struct sockaddr_un *)NULL)->sun_path);
 }
 
-/* Bound under another name, made ready, and then moved into place: no moment with wrong rights. */
-static int open_unix_socket(const struct sockaddr_un *address, const struct config_client *client)
-{
-    struct sockaddr_un temporary = {.sun_family = AF_UNIX};
-    int bytes = snprintf(temporary.sun_path, sizeof temporary.sun_path, "%s.%ld",
-                         address->sun_path, (long)getpid());
-    if (bytes < 0 || (size_t)bytes >= sizeof temporary.sun_path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
-    (void)unlink(temporary.sun_path); /* of an earlier process with our number */
-    mode_t mask = umask(0177);
-    int result = bind(fd, (const struct sockaddr *)&temporary, sizeof temporary);
-    umask(mask);
-    if (result < 0)
-        goto fail;
-    if (client->owner != (uid_t)-1 || client->group != (gid_t)-1)
-        if (chown(temporary.sun_path, client->owner, client->group) < 0)
-            goto fail_bound;
-    if (chmod(temporary.sun_path, client->mode) == 0 && listen(fd, SOMAXCONN) == 0 &&
-        rename(temporary.sun_path, address->sun_path) == 0)
-        return fd;
-fail_bound:
-    result = errno;
-    unlink(temporary.sun_path);
-    errno = result;
-fail:
-    result = errno;
-    close(fd);
-    errno = result;
-    return -1;
-}
-
-static bool open_unix(struct listener *listener, const struct config_client *client, char *error,
-                      size_t error_bytes)
+static struct sockaddr_un unix_address(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct stat status;
-    if (strlen(listener->path) >= sizeof address.sun_path) {
-        say(listener, error, error_bytes, "the path is too long for a Unix socket");
-        return false;
-    }
-    strcpy(address.sun_path, listener->path);
-    const char *taken = path_is_taken(&address);
-    if (taken) {
-        say(listener, error, error_bytes, taken);
-        return false;
-    }
-    int fd = open_unix_socket(&address, client);
-    if (fd < 0) {
-        say(listener, error, error_bytes, strerror(errno));
-        return false;
-    }
-    if (stat(listener->path, &status) == 0) {
-        listener->device = status.st_dev;
-        listener->inode = status.st_ino;
-    }
-    if (add_socket(listener, fd))
-        return true;
+    assert(path_fits(path));
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    return address;
+}
+
+/* Does anybody serve the socket at path?  errno of the attempt; 0: yes. */
+static int knock(const char *path)
+{
+    const struct sockaddr_un address = unix_address(path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return errno;
+    int error = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 ? 0 : errno;
     close(fd);
-    say(listener, error, error_bytes, strerror(ENOMEM));
+    return error;
+}
+
+/* Only what a crash of ours left behind may be replaced. */
+static bool may_replace(const char *path, const struct config_client *client, char *error)
+{
+    struct stat found;
+    if (lstat(path, &found) != 0)
+        return errno == ENOENT || fail(error, "%s", strerror(errno));
+    if (!S_ISSOCK(found.st_mode))
+        return fail(error, "%s is not a socket", path);
+    if (geteuid() != 0 && found.st_uid != geteuid() && found.st_uid != client->owner)
+        return fail(error, "%s belongs to another user", path);
+    switch (knock(path)) {
+    case ECONNREFUSED:
+        return true;
+    case 0:
+    case EAGAIN: /* so busy that its queue is full */
+        return fail(error, "%s is already served", path);
+    default:
+        return fail(error, "%s: %s", path, strerror(errno));
+    }
+}
+
+/* Bind to a name beside path that nobody has.  False with errno. */
+static bool bind_beside(int fd, const char *path, struct worker *worker, char *name)
+{
+    const char *slash = strrchr(path, '/');
+    int directory_bytes = slash ? (int)(slash - path) + 1 : 0;
+    for (int i = 0; i < LISTENER_NAME_TRIES; i++) {
+        uint16_t number;
+        chance_fill(&worker->chance, &number, sizeof(number));
+        int bytes = snprintf(name, sizeof(((struct sockaddr_un *)NULL)->sun_path), "%.*s.%04x",
+                             directory_bytes, path, (unsigned)number);
+        if (bytes < 0 || (size_t)bytes >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
+            errno = ENAMETOOLONG;
+            return false;
+        }
+        const struct sockaddr_un address = unix_address(name);
+        if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
+            return true;
+        if (errno != EADDRINUSE)
+            return false;
+    }
     return false;
 }
 
-static char *copy(const char *text)
+/* Mode, owner and listening come before the name: nobody meets a half-made socket there. */
+static bool settle(int fd, const char *name, const struct listener *listener,
+                   const struct config_client *client)
 {
-    return strdup(text ? text : "");
+    bool has_owner = client->owner != (uid_t)-1 || client->group != (gid_t)-1;
+    return chmod(name, client->mode) == 0 &&
+           (!has_owner || lchown(name, client->owner, client->group) == 0) &&
+           listen(fd, LISTENER_BACKLOG) == 0 && rename(name, listener->listen->path) == 0;
 }
 
-struct listener *listener_new(struct link *link, const struct config_listen *listen,
-                              const struct config_client *client, char *error,
-                              size_t error_bytes)
+static bool open_unix(struct link *link, const struct config_listen *listen,
+                      const struct config_client *client, struct listener_list *list, char *error)
 {
-    bool is_unix = listen->kind == CONFIG_LISTEN_UNIX;
-    struct listener *listener = calloc(1, sizeof *listener);
+    char name[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+    struct stat made;
+    if (!path_fits(listen->path))
+        return fail(error, "the path is too long for a socket: %zu bytes, %zu at most",
+                    strlen(listen->path), sizeof(name) - 1);
+    if (!may_replace(listen->path, client, error))
+        return false;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return fail(error, "%s", strerror(errno));
+    if (!bind_beside(fd, listen->path, link->worker, name)) {
+        (void)fail(error, "%s", strerror(errno));
+        close(fd);
+        return false;
+    }
+    struct listener *listener = listener_new(link, listen, fd);
     if (!listener) {
-        snprintf(error, error_bytes, "%s: %s", link->config->name, strerror(ENOMEM));
-        return NULL;
+        (void)unlink(name);
+        return fail(error, "%s", strerror(ENOMEM));
     }
-    listener->link = link;
-    listener->port = listen->port;
-    listener->text = copy(listen->text);
-    listener->host = is_unix ? NULL : copy(listen->host);
-    listener->path = is_unix ? copy(listen->path) : NULL;
-    bool complete = listener->text && (is_unix ? listener->path : listener->host) &&
-                    timers_add(&link->worker->timers, &listener->pause, on_pause_over, listener);
-    if (!complete) {
-        snprintf(error, error_bytes, "%s: %s", link->config->name, strerror(ENOMEM));
-        listener_free(listener);
-        return NULL;
+    LIST_INSERT_HEAD(list, listener, entry);
+    if (!settle(fd, name, listener, client)) {
+        (void)fail(error, "%s", strerror(errno));
+        (void)unlink(name);
+        listener_close(listener);
+        return false;
     }
-    bool opened = is_unix ? open_unix(listener, client, error, error_bytes)
-                          : open_tcp(listener, error, error_bytes);
-    if (opened)
-        return listener;
-    listener_free(listener);
-    return NULL;
+    if (lstat(listen->path, &made) == 0) {
+        listener->device = made.st_dev;
+        listener->inode = made.st_ino;
+    }
+    return true;
 }
 
-void listener_free(struct listener *listener)
+/* ---- both ---------------------------------------------------------------------------------- */
+
+bool listener_open(struct link *link, const struct config_listen *listen,
+                   const struct config_client *client, struct listener_list *list, char *error)
 {
-    struct stat status;
-    timers_remove(&listener->link->worker->timers, &listener->pause);
-    for (unsigned i = 0; i < listener->socket_count; i++) {
-        event_free(listener->sockets[i].event);
-        close(listener->sockets[i].fd);
+    struct listener_list opened = LIST_HEAD_INITIALIZER(opened);
+    bool done = listen->kind == CONFIG_LISTEN_UNIX
+                    ? open_unix(link, listen, client, &opened, error)
+                    : open_tcp(link, listen, &opened, error);
+    while (!LIST_EMPTY(&opened)) {
+        struct listener *listener = LIST_FIRST(&opened);
+        if (!done) {
+            listener_close(listener);
+            continue;
+        }
+        LIST_REMOVE(listener, entry);
+        LIST_INSERT_HEAD(list, listener, entry);
     }
-    if (listener->path && listener->inode && lstat(listener->path, &status) == 0 &&
-        status.st_ino == listener->inode && status.st_dev == listener->device)
-        (void)unlink(listener->path);
-    free(listener->text);
-    free(listener->host);
-    free(listener->path);
-    free(listener);
+    return done;
 }

@@ -1,53 +1,57 @@
-/* Where clients connect: TCP addresses and Unix sockets. */
+/*
+ * Where clients connect: one listening socket, of TCP or of a Unix path.
+ */
 #ifndef WSKEEP_NET_LISTENER_H
 #define WSKEEP_NET_LISTENER_H
 
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
-#include "config/config.h"
-#include "net/worker.h"
+#include "net/timers.h"
+
+struct config_client;
+struct config_listen;
+struct link;
+struct worker;
 
 enum {
-    LISTENER_SOCKET_COUNT_MAX = 8, /* addresses of one name */
-    LISTENER_ACCEPT_MAX = 64,      /* clients taken in one turn */
-    LISTENER_PAUSE_MS = 100        /* without descriptors: before the next try */
-};
-
-struct link;
-
-struct listener_socket {
-    struct listener *listener;
-    int fd;
-    struct event *event;
+    LISTENER_ACCEPT_COUNT_MAX = 64, /* in one callback: others want to be served too */
+    LISTENER_PAUSE_MS = 100,        /* when no descriptor is left */
+    LISTENER_ERROR_BYTES = 256
 };
 
 struct listener {
-    struct listener *next;
+    struct worker *worker;
     struct link *link;
-    char *text; /* of the configuration */
-    char *host; /* TCP: as configured */
-    uint16_t port;
-    char *path;    /* Unix */
-    dev_t device;  /* of the socket file, so that only our own is removed */
+    const struct config_listen *listen; /* of the link's newest configuration */
+    int fd;
+    struct event event;
+    struct timer timer; /* the end of a pause */
+    dev_t device;       /* of a Unix socket's name: to remove only our own */
     ino_t inode;
-    struct listener_socket sockets[LISTENER_SOCKET_COUNT_MAX];
-    unsigned socket_count;
-    struct timer pause;
-    bool pause_logged;
+    bool shortage_is_logged;
+    LIST_ENTRY(listener) entry;
 };
 
+LIST_HEAD(listener_list, listener);
+
 /*
- * Open it.  A stale Unix socket is replaced, a live one or another kind of file never.  NULL with
- * one line in error: what could not be opened, and why.
+ * Open every address of listen and add the listeners to list; they accept nobody yet.  May
+ * block for a name: at start and reload only.
+ *
+ * error   out, LISTENER_ERROR_BYTES: why not, when false is returned; nothing was added then
  */
-struct listener *listener_new(struct link *link, const struct config_listen *listen,
-                              const struct config_client *client, char *error,
-                              size_t error_bytes);
+bool listener_open(struct link *link, const struct config_listen *listen,
+                   const struct config_client *client, struct listener_list *list, char *error);
 
-/* Close it; a Unix socket's file is removed if it is still ours. */
-void listener_free(struct listener *listener);
+/* Accept from now on. */
+void listener_start(struct listener *listener);
 
-/* Accept whoever connected already, before the last listener is closed. */
-void listener_accept(struct listener *listener);
+/* Close it, and remove the Unix socket's name if it is still ours. */
+void listener_close(struct listener *listener);
 
 #endif

@@ -1,216 +1,247 @@
-/* One thread that looks names up. */
+/* getaddrinfo() in a thread. */
 #include "net/resolver.h"
 
 #include <errno.h>
+#include <event2/event_struct.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-struct resolve {
-    struct resolve *next;
-    char host[256];
+struct resolver_request {
+    char *host;
     char port[8];
-    resolve_done *done; /* NULL: cancelled */
-    void *context;
     int error;
     struct addrinfo *addresses;
+    resolver_answer *answer; /* NULL: cancelled; only the worker's thread looks at it */
+    void *argument;
+    STAILQ_ENTRY(resolver_request) entry;
+};
+
+STAILQ_HEAD(request_list, resolver_request);
+
+/* What both threads use.  The last of the two frees it, so a lookup may outlive the worker. */
+struct shared {
+    pthread_mutex_t mutex;
+    pthread_cond_t asked;
+    struct request_list questions;
+    struct request_list answers;
+    int answer_fd; /* eventfd: there are answers */
+    bool is_looking; /* the thread is inside getaddrinfo() */
+    bool is_ending;
+    unsigned user_count;
 };
 
 struct resolver {
-    struct worker *worker;
-    struct event *event; /* of answer_fd */
-    int answer_fd;
+    struct shared *shared;
+    struct event event;
     pthread_t thread;
-    pthread_mutex_t lock; /* of everything below */
-    pthread_cond_t wake;
-    struct resolve *asked_first;
-    struct resolve *asked_last;
-    struct resolve *answered;
-    unsigned asked_count;
-    bool stop;
+    bool has_thread;
+    unsigned open_count; /* asked and not answered, cancelled ones too */
 };
 
-static void resolve_free(struct resolve *resolve)
+static void request_free(struct resolver_request *request)
 {
-    if (resolve->addresses)
-        freeaddrinfo(resolve->addresses);
-    free(resolve);
+    if (request->addresses)
+        freeaddrinfo(request->addresses);
+    free(request->host);
+    free(request);
 }
 
-static struct resolve *take_asked(struct resolver *resolver)
+static void request_list_free(struct request_list *list)
 {
-    struct resolve *resolve = resolver->asked_first;
-    resolver->asked_first = resolve->next;
-    if (!resolver->asked_first)
-        resolver->asked_last = NULL;
-    resolver->asked_count--;
-    return resolve;
+    while (!STAILQ_EMPTY(list)) {
+        struct resolver_request *request = STAILQ_FIRST(list);
+        STAILQ_REMOVE_HEAD(list, entry);
+        request_free(request);
+    }
 }
 
-static void look_up(struct resolve *resolve)
+static void shared_release(struct shared *shared)
 {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC,
-                             .ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV};
-    resolve->error = getaddrinfo(resolve->host, resolve->port, &hints, &resolve->addresses);
-    if (resolve->error)
-        resolve->addresses = NULL;
+    pthread_mutex_lock(&shared->mutex);
+    bool is_last = --shared->user_count == 0;
+    pthread_mutex_unlock(&shared->mutex);
+    if (!is_last)
+        return;
+    request_list_free(&shared->questions);
+    request_list_free(&shared->answers);
+    close(shared->answer_fd);
+    pthread_cond_destroy(&shared->asked);
+    pthread_mutex_destroy(&shared->mutex);
+    free(shared);
 }
 
-static void *run(void *context)
+/* ---- the thread --------------------------------------------------------------------------- */
+
+static void look_up(struct resolver_request *request)
 {
-    struct resolver *resolver = context;
-    pthread_mutex_lock(&resolver->lock);
-    while (!resolver->stop) {
-        if (!resolver->asked_first) {
-            pthread_cond_wait(&resolver->wake, &resolver->lock);
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                                   .ai_socktype = SOCK_STREAM,
+                                   .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
+    request->error = getaddrinfo(request->host, request->port, &hints, &request->addresses);
+    if (request->error)
+        request->addresses = NULL;
+}
+
+static void *resolver_thread(void *argument)
+{
+    struct shared *shared = argument;
+    const uint64_t one = 1;
+    pthread_mutex_lock(&shared->mutex);
+    while (!shared->is_ending) {
+        struct resolver_request *request = STAILQ_FIRST(&shared->questions);
+        if (!request) {
+            pthread_cond_wait(&shared->asked, &shared->mutex);
             continue;
         }
-        struct resolve *resolve = take_asked(resolver);
-        bool wanted = resolve->done != NULL;
-        pthread_mutex_unlock(&resolver->lock);
-        if (wanted)
-            look_up(resolve);
-        pthread_mutex_lock(&resolver->lock);
-        resolve->next = resolver->answered;
-        resolver->answered = resolve;
-        uint64_t one = 1;
-        if (write(resolver->answer_fd, &one, sizeof one) < 0)
-            continue; /* the counter is full: the loop is awake already */
+        STAILQ_REMOVE_HEAD(&shared->questions, entry);
+        shared->is_looking = true;
+        pthread_mutex_unlock(&shared->mutex);
+        look_up(request);
+        pthread_mutex_lock(&shared->mutex);
+        shared->is_looking = false;
+        STAILQ_INSERT_TAIL(&shared->answers, request, entry);
+        while (write(shared->answer_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+            ; /* EAGAIN: it is readable already */
     }
-    pthread_mutex_unlock(&resolver->lock);
+    pthread_mutex_unlock(&shared->mutex);
+    shared_release(shared);
     return NULL;
 }
 
-static void on_answer(evutil_socket_t fd, short what, void *context)
+/* Signals are for the worker: this thread takes none. */
+static bool thread_begin(struct resolver *resolver)
 {
-    struct resolver *resolver = context;
+    sigset_t all;
+    sigset_t before;
+    if (resolver->has_thread)
+        return true;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    resolver->shared->user_count++; /* nobody else is there to see it */
+    resolver->has_thread =
+        pthread_create(&resolver->thread, NULL, resolver_thread, resolver->shared) == 0;
+    if (!resolver->has_thread)
+        resolver->shared->user_count--;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return resolver->has_thread;
+}
+
+/* ---- the worker's side -------------------------------------------------------------------- */
+
+static void on_answers(evutil_socket_t fd, short what, void *argument)
+{
+    struct resolver *resolver = argument;
+    struct shared *shared = resolver->shared;
+    struct request_list answers = STAILQ_HEAD_INITIALIZER(answers);
     uint64_t count;
     (void)what;
-    if (read((int)fd, &count, sizeof count) < 0)
-        return;
-    pthread_mutex_lock(&resolver->lock);
-    struct resolve *answered = resolver->answered;
-    resolver->answered = NULL;
-    pthread_mutex_unlock(&resolver->lock);
-    while (answered) {
-        struct resolve *resolve = answered;
-        answered = resolve->next;
-        struct addrinfo *addresses = resolve->addresses;
-        resolve->addresses = NULL;
-        if (resolve->done)
-            resolve->done(resolve->context, resolve->error, addresses);
-        else if (addresses)
-            freeaddrinfo(addresses);
-        resolve_free(resolve);
+    while (read(fd, &count, sizeof(count)) < 0 && errno == EINTR)
+        ;
+    pthread_mutex_lock(&shared->mutex);
+    STAILQ_CONCAT(&answers, &shared->answers);
+    pthread_mutex_unlock(&shared->mutex);
+    while (!STAILQ_EMPTY(&answers)) {
+        struct resolver_request *request = STAILQ_FIRST(&answers);
+        STAILQ_REMOVE_HEAD(&answers, entry);
+        resolver->open_count--;
+        struct addrinfo *addresses = request->addresses;
+        if (request->answer) {
+            request->addresses = NULL;
+            request->answer(request->argument, request->error, addresses);
+        }
+        request_free(request);
     }
 }
 
-struct resolver *resolver_new(struct worker *worker)
+struct resolver *resolver_new(struct event_base *base)
 {
-    struct resolver *resolver = calloc(1, sizeof *resolver);
-    if (!resolver)
-        return NULL;
-    resolver->worker = worker;
-    resolver->answer_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    pthread_mutex_init(&resolver->lock, NULL);
-    pthread_cond_init(&resolver->wake, NULL);
-    if (resolver->answer_fd < 0)
+    struct resolver *resolver = calloc(1, sizeof(*resolver));
+    struct shared *shared = calloc(1, sizeof(*shared));
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (!resolver || !shared || fd < 0)
         goto fail;
-    resolver->event = event_new(worker->base, resolver->answer_fd, EV_READ | EV_PERSIST, on_answer,
-                                resolver);
-    if (!resolver->event || event_add(resolver->event, NULL) < 0)
-        goto fail;
-    int error = pthread_create(&resolver->thread, NULL, run, resolver);
-    if (error) {
-        errno = error;
-        goto fail;
-    }
-    return resolver;
+    shared->answer_fd = fd;
+    shared->user_count = 1;
+    STAILQ_INIT(&shared->questions);
+    STAILQ_INIT(&shared->answers);
+    pthread_mutex_init(&shared->mutex, NULL);
+    pthread_cond_init(&shared->asked, NULL);
+    resolver->shared = shared;
+    event_assign(&resolver->event, base, fd, EV_READ | EV_PERSIST, on_answers, resolver);
+    if (event_add(&resolver->event, NULL) == 0)
+        return resolver;
+    resolver_free(resolver);
+    return NULL;
 fail:
-    if (resolver->event)
-        event_free(resolver->event);
-    if (resolver->answer_fd >= 0)
-        close(resolver->answer_fd);
+    if (fd >= 0)
+        close(fd);
     free(resolver);
+    free(shared);
     return NULL;
 }
 
 void resolver_free(struct resolver *resolver)
 {
-    struct timespec until;
-    pthread_mutex_lock(&resolver->lock);
-    resolver->stop = true;
-    pthread_cond_signal(&resolver->wake);
-    pthread_mutex_unlock(&resolver->lock);
-    event_free(resolver->event);
-    resolver->event = NULL;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 1;
-    if (pthread_timedjoin_np(resolver->thread, NULL, &until) != 0) {
-        pthread_detach(resolver->thread); /* it hangs in a look-up: the process ends without it */
+    if (!resolver)
         return;
-    }
-    while (resolver->asked_first)
-        resolve_free(take_asked(resolver));
-    while (resolver->answered) {
-        struct resolve *resolve = resolver->answered;
-        resolver->answered = resolve->next;
-        resolve_free(resolve);
-    }
-    close(resolver->answer_fd);
-    pthread_mutex_destroy(&resolver->lock);
-    pthread_cond_destroy(&resolver->wake);
+    struct shared *shared = resolver->shared;
+    event_del(&resolver->event);
+    pthread_mutex_lock(&shared->mutex);
+    shared->is_ending = true;
+    bool is_looking = shared->is_looking;
+    pthread_cond_signal(&shared->asked);
+    pthread_mutex_unlock(&shared->mutex);
+    if (resolver->has_thread && is_looking)
+        pthread_detach(resolver->thread); /* a lookup may take minutes */
+    else if (resolver->has_thread)
+        pthread_join(resolver->thread, NULL);
+    shared_release(shared);
     free(resolver);
 }
 
-struct resolve *resolver_start(struct resolver *resolver, const char *host, uint16_t port,
-                               resolve_done *done, void *context)
+struct resolver_request *resolver_ask(struct resolver *resolver, const char *host, uint16_t port,
+                                      resolver_answer *answer, void *argument)
 {
-    struct resolve *resolve = calloc(1, sizeof *resolve);
-    if (!resolve)
+    struct shared *shared = resolver->shared;
+    if (resolver->open_count >= RESOLVER_QUEUE_COUNT_MAX || !thread_begin(resolver))
         return NULL;
-    resolve->done = done;
-    resolve->context = context;
-    snprintf(resolve->host, sizeof resolve->host, "%s", host);
-    snprintf(resolve->port, sizeof resolve->port, "%u", (unsigned)port);
-    pthread_mutex_lock(&resolver->lock);
-    bool full = resolver->asked_count == RESOLVER_QUEUE_MAX;
-    if (!full) {
-        if (resolver->asked_last)
-            resolver->asked_last->next = resolve;
-        else
-            resolver->asked_first = resolve;
-        resolver->asked_last = resolve;
-        resolver->asked_count++;
-        pthread_cond_signal(&resolver->wake);
+    struct resolver_request *request = calloc(1, sizeof(*request));
+    char *copy = strdup(host);
+    if (!request || !copy) {
+        free(request);
+        free(copy);
+        return NULL;
     }
-    pthread_mutex_unlock(&resolver->lock);
-    if (!full)
-        return resolve;
-    free(resolve);
-    return NULL;
+    request->host = copy;
+    snprintf(request->port, sizeof(request->port), "%u", (unsigned)port);
+    request->answer = answer;
+    request->argument = argument;
+    resolver->open_count++;
+    pthread_mutex_lock(&shared->mutex);
+    STAILQ_INSERT_TAIL(&shared->questions, request, entry);
+    pthread_cond_signal(&shared->asked);
+    pthread_mutex_unlock(&shared->mutex);
+    return request;
 }
 
-void resolver_cancel(struct resolver *resolver, struct resolve *resolve)
+void resolver_cancel(struct resolver_request *request)
 {
-    pthread_mutex_lock(&resolver->lock);
-    resolve->done = NULL; /* the thread reads it under the lock; the loop is us */
-    pthread_mutex_unlock(&resolver->lock);
+    request->answer = NULL;
 }
 
-struct addrinfo *resolver_numeric(const char *host, uint16_t port)
+int resolver_numeric(const char *host, uint16_t port, struct addrinfo **addresses)
 {
-    char digits[8];
-    struct addrinfo hints = {.ai_family = AF_UNSPEC,
-                             .ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
-    struct addrinfo *addresses;
-    snprintf(digits, sizeof digits, "%u", (unsigned)port);
-    return getaddrinfo(host, digits, &hints, &addresses) == 0 ? addresses : NULL;
+    char text[8];
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                                   .ai_socktype = SOCK_STREAM,
+                                   .ai_flags = AI_NUMERICSERV | AI_NUMERICHOST};
+    snprintf(text, sizeof(text), "%u", (unsigned)port);
+    return getaddrinfo(host, text, &hints, addresses);
 }

@@ -1,38 +1,44 @@
 /*
- * Names are looked up with the system's getaddrinfo in a thread of their own: it may block for
- * as long as it likes.  An answer that nobody waits for any more is dropped.
+ * Names -> addresses, by the system's getaddrinfo() in a thread of its own: nothing on a worker's
+ * thread may block.
  */
 #ifndef WSKEEP_NET_RESOLVER_H
 #define WSKEEP_NET_RESOLVER_H
 
+#include <event2/event.h>
 #include <netdb.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "net/worker.h"
+enum { RESOLVER_QUEUE_COUNT_MAX = 1024 };
 
 struct resolver;
-struct resolve; /* one look-up under way */
+struct resolver_request;
 
-/* error: 0 or EAI_...; addresses are the callee's, to be freed with freeaddrinfo(). */
-typedef void resolve_done(void *context, int error, struct addrinfo *addresses);
+/*
+ * The answer, on the worker's thread.  error: 0, or what getaddrinfo() returned; addresses are
+ * the callee's then, for freeaddrinfo().
+ */
+typedef void resolver_answer(void *argument, int error, struct addrinfo *addresses);
 
-enum { RESOLVER_QUEUE_MAX = 1024 };
+/* NULL when there are no descriptors or memory.  The thread begins with the first question. */
+struct resolver *resolver_new(struct event_base *base);
 
-/* NULL when a thread or descriptor cannot be had; errno says why. */
-struct resolver *resolver_new(struct worker *worker);
-
-/* A look-up that blocks now is left behind with its thread. */
+/* Ends the thread; one that hangs in a lookup ends by itself, and touches nothing of ours. */
 void resolver_free(struct resolver *resolver);
 
-/* Look host up.  NULL when the queue is full or memory has run out. */
-struct resolve *resolver_start(struct resolver *resolver, const char *host, uint16_t port,
-                               resolve_done *done, void *context);
+/*
+ * Ask.  NULL when it cannot be asked: queue full, no memory, no thread.  Otherwise answer is
+ * called once, later, unless the request is cancelled before.
+ */
+struct resolver_request *resolver_ask(struct resolver *resolver, const char *host, uint16_t port,
+                                      resolver_answer *answer, void *argument);
 
-/* The answer is not wanted any more; done will not be called. */
-void resolver_cancel(struct resolver *resolver, struct resolve *resolve);
+/* Its answer is not wanted any more; the request belongs to the resolver alone. */
+void resolver_cancel(struct resolver_request *request);
 
-/* An address in figures needs no thread.  NULL: it is a name. */
-struct addrinfo *resolver_numeric(const char *host, uint16_t port);
+/* An address in numbers needs no lookup and does not block.  Returns as getaddrinfo() does:
+ * EAI_NONAME when host is a name. */
+int resolver_numeric(const char *host, uint16_t port, struct addrinfo **addresses);
 
 #endif

@@ -1,116 +1,127 @@
-/* A binary heap of deadlines. */
+/* Deadlines: a binary heap, lazily ordered. */
 #include "net/timers.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-void timers_clear(struct timers *timers)
+enum { CAPACITY_MIN = 16 };
+
+void timers_init(struct timers *timers)
 {
-    free(timers->heap);
     *timers = (struct timers){0};
 }
 
-bool timers_add(struct timers *timers, struct timer *timer, timer_fire *fire, void *context)
+void timers_clear(struct timers *timers)
 {
-    if (timers->known_count + 2 > timers->capacity) { /* heap[0] is not used */
-        size_t capacity = timers->capacity ? timers->capacity * 2 : 64;
-        struct timer **heap = realloc(timers->heap, capacity * sizeof *heap);
+    assert(timers->member_count == 0);
+    free(timers->heap);
+    timers_init(timers);
+}
+
+bool timers_add(struct timers *timers, struct timer *timer, void (*run)(struct timer *timer))
+{
+    *timer = (struct timer){.place_ms = TIMERS_NEVER, .due_ms = TIMERS_NEVER};
+    if (timers->member_count + 1 >= timers->capacity) {
+        size_t capacity = timers->capacity ? timers->capacity * 2 : CAPACITY_MIN;
+        struct timer **heap = realloc(timers->heap, capacity * sizeof(*heap));
         if (!heap)
             return false;
         timers->heap = heap;
         timers->capacity = capacity;
     }
-    timers->known_count++;
-    *timer = (struct timer){.due_ms = TIMERS_NEVER, .fire = fire, .context = context,
-                            .known = true};
+    timers->member_count++;
+    timer->run = run;
     return true;
 }
 
-static void put(struct timers *timers, size_t place, struct timer *timer)
+static void place(struct timers *timers, struct timer *timer, size_t index)
 {
-    timers->heap[place] = timer;
-    timer->place = place;
+    timers->heap[index] = timer;
+    timer->index = index;
 }
 
-/* The timer belongs at place or above. */
-static void sift_up(struct timers *timers, size_t place, struct timer *timer)
+static void sift_up(struct timers *timers, struct timer *timer, size_t index)
 {
-    while (place > 1 && timers->heap[place / 2]->heap_ms > timer->heap_ms) {
-        put(timers, place, timers->heap[place / 2]);
-        place /= 2;
-    }
-    put(timers, place, timer);
+    for (; index > 1 && timers->heap[index / 2]->place_ms > timer->place_ms; index /= 2)
+        place(timers, timers->heap[index / 2], index);
+    place(timers, timer, index);
 }
 
-/* The timer belongs at place or below. */
-static void sift_down(struct timers *timers, size_t place, struct timer *timer)
+static void sift_down(struct timers *timers, struct timer *timer, size_t index)
 {
     for (;;) {
-        size_t child = place * 2;
+        size_t child = index * 2;
         if (child > timers->count)
             break;
-        if (child < timers->count && timers->heap[child + 1]->heap_ms < timers->heap[child]->heap_ms)
+        if (child < timers->count &&
+            timers->heap[child + 1]->place_ms < timers->heap[child]->place_ms)
             child++;
-        if (timers->heap[child]->heap_ms >= timer->heap_ms)
+        if (timers->heap[child]->place_ms >= timer->place_ms)
             break;
-        put(timers, place, timers->heap[child]);
-        place = child;
+        place(timers, timers->heap[child], index);
+        index = child;
     }
-    put(timers, place, timer);
+    place(timers, timer, index);
 }
 
 static void take_out(struct timers *timers, struct timer *timer)
 {
-    size_t place = timer->place;
+    size_t index = timer->index;
     struct timer *last = timers->heap[timers->count--];
-    timer->place = 0;
+    timer->index = 0;
     if (last == timer)
         return;
-    if (place > 1 && timers->heap[place / 2]->heap_ms > last->heap_ms)
-        sift_up(timers, place, last);
-    else
-        sift_down(timers, place, last);
+    sift_up(timers, last, index);
+    sift_down(timers, last, last->index);
+}
+
+static void put_in(struct timers *timers, struct timer *timer)
+{
+    timer->place_ms = timer->due_ms;
+    sift_up(timers, timer, ++timers->count);
 }
 
 void timers_remove(struct timers *timers, struct timer *timer)
 {
-    if (!timer->known)
+    if (!timer->run)
         return;
-    if (timer->place)
+    if (timer->index)
         take_out(timers, timer);
-    timer->known = false;
-    timers->known_count--;
+    timer->run = NULL;
+    timers->member_count--;
 }
 
-void timers_arm(struct timers *timers, struct timer *timer, uint64_t due_ms)
+void timers_set(struct timers *timers, struct timer *timer, uint64_t due_ms)
 {
-    assert(timer->known);
+    assert(timer->run);
     timer->due_ms = due_ms;
-    if (timer->place && due_ms >= timer->heap_ms)
-        return; /* later: seen when it comes up */
-    if (due_ms == TIMERS_NEVER)
+    if (!timer->index) {
+        if (due_ms != TIMERS_NEVER)
+            put_in(timers, timer);
         return;
-    timer->heap_ms = due_ms;
-    sift_up(timers, timer->place ? timer->place : ++timers->count, timer);
+    }
+    if (due_ms < timer->place_ms) {
+        timer->place_ms = due_ms;
+        sift_up(timers, timer, timer->index);
+    }
 }
 
-uint64_t timers_next_ms(const struct timers *timers)
+struct timer *timers_take_due(struct timers *timers, uint64_t now_ms)
 {
-    return timers->count ? timers->heap[1]->heap_ms : TIMERS_NEVER;
-}
-
-void timers_run(struct timers *timers, uint64_t now_ms)
-{
-    /* As many as are there now: a timer that arms itself for now waits for the next turn. */
-    for (size_t left = timers->count; left > 0 && timers_next_ms(timers) <= now_ms; left--) {
+    while (timers->count > 0 && timers->heap[1]->place_ms <= now_ms) {
         struct timer *timer = timers->heap[1];
         take_out(timers, timer);
-        uint64_t due_ms = timer->due_ms;
-        if (due_ms > now_ms) {
-            timers_arm(timers, timer, due_ms);
-            continue;
+        if (timer->due_ms <= now_ms) {
+            timer->due_ms = TIMERS_NEVER;
+            return timer;
         }
-        timer->due_ms = TIMERS_NEVER;
-        timer->fire(timer, timer->context);
+        if (timer->due_ms != TIMERS_NEVER)
+            put_in(timers, timer); /* it was moved later meanwhile */
     }
+    return NULL;
+}
+
+uint64_t timers_earliest_ms(const struct timers *timers)
+{
+    return timers->count > 0 ? timers->heap[1]->place_ms : TIMERS_NEVER;
 }

@@ -1,8 +1,8 @@
 /*
- * Deadlines of one worker: a binary heap, re-armed lazily.
+ * Deadlines of one worker: a binary heap whose nodes live in what they time.
  *
- * A deadline that moves later costs nothing: the timer stays where it is in the heap and is put
- * back when it comes up too early.  That is what keeps timers off the path of each message.
+ * A deadline that moves later costs nothing: the node stays where it is and is put back when it
+ * comes to the top.  So a heartbeat may move its deadline with every message.
  */
 #ifndef WSKEEP_NET_TIMERS_H
 #define WSKEEP_NET_TIMERS_H
@@ -13,41 +13,45 @@
 
 #define TIMERS_NEVER UINT64_MAX
 
-struct timer;
-typedef void timer_fire(struct timer *timer, void *context);
-
 struct timer {
-    uint64_t due_ms;  /* the real deadline; TIMERS_NEVER: none */
-    uint64_t heap_ms; /* where it stands in the heap: never later than due_ms */
-    size_t place;     /* in the heap, from 1; 0: not there */
-    timer_fire *fire;
-    void *context;
-    bool known; /* timers_add() was called */
+    uint64_t place_ms;  /* its place in the heap: never later than due_ms */
+    uint64_t due_ms;    /* when it shall run */
+    size_t index;       /* in the heap, from 1; 0: not there */
+    void (*run)(struct timer *timer);
 };
 
 struct timers {
-    struct timer **heap; /* from 1 */
+    struct timer **heap; /* heap[1] is the earliest; heap[0] is not used */
     size_t count;
     size_t capacity;
-    size_t known_count; /* places are reserved for all of them, so arming cannot fail */
+    size_t member_count; /* timers that may be set: there is room for all of them */
 };
 
+/* delay_ms from now; either may be TIMERS_NEVER. */
+static inline uint64_t timers_after(uint64_t now_ms, uint64_t delay_ms)
+{
+    return delay_ms > TIMERS_NEVER - now_ms ? TIMERS_NEVER : now_ms + delay_ms;
+}
+
+void timers_init(struct timers *timers);
 void timers_clear(struct timers *timers);
 
-/* Make a timer known, without a deadline.  False when there is no memory for its place. */
-bool timers_add(struct timers *timers, struct timer *timer, timer_fire *fire, void *context);
+/*
+ * Make timer a member, which is not set yet.  False when there is no memory; after this nothing
+ * about it can fail.
+ */
+bool timers_add(struct timers *timers, struct timer *timer, void (*run)(struct timer *timer));
 
-/* Forget it.  A timer that was never added is left alone. */
+/* Not a member any more.  A timer that never became one (all zero) is left alone. */
 void timers_remove(struct timers *timers, struct timer *timer);
 
-/* Its deadline is now due_ms, or TIMERS_NEVER. */
-void timers_arm(struct timers *timers, struct timer *timer, uint64_t due_ms);
+/* Run it at due_ms, whatever was set before.  TIMERS_NEVER: not at all. */
+void timers_set(struct timers *timers, struct timer *timer, uint64_t due_ms);
 
-/* When timers_run() has something to do at the earliest; TIMERS_NEVER. */
-uint64_t timers_next_ms(const struct timers *timers);
+/* Take the next one that is due at now_ms out of the heap, or NULL.  It is not set then. */
+struct timer *timers_take_due(struct timers *timers, uint64_t now_ms);
 
-/* Fire what is due.  Each timer is disarmed before it fires, and may arm itself again: what is
- * due at once then is left for the next call. */
-void timers_run(struct timers *timers, uint64_t now_ms);
+/* Nothing is due before; TIMERS_NEVER when nothing is set. */
+uint64_t timers_earliest_ms(const struct timers *timers);
 
 #endif

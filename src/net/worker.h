@@ -1,88 +1,86 @@
 /*
- * One event loop, and what all of its connections share: the clock, the timers, one receive
- * buffer, one send buffer, random bytes, the memory budget.
+ * One event loop and everything that belongs to it.  Workers share nothing that changes.
  *
- * A turn of the loop: everything that can be read and written first; then what is due; then each
- * session that something happened to sends what it has, once; then what ended is freed.
+ * A turn: what can be read or written, then timers that are due, then every session that
+ * something happened to sends what it has, then what has ended is freed.  All of a turn sees
+ * the same instant.
  */
 #ifndef WSKEEP_NET_WORKER_H
 #define WSKEEP_NET_WORKER_H
 
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "core/budget.h"
-#include "core/random.h"
-#include "core/session.h"
 #include "log/log.h"
+#include "net/chance.h"
+#include "net/gather.h"
+#include "net/resolver.h"
 #include "net/timers.h"
+
+#define container_of(pointer, type, member)                                                        \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 enum {
     WORKER_RECEIVE_BYTES = 256 * 1024,
     WORKER_SEND_BYTES = 256 * 1024,
-    WORKER_CHANCE_BYTES = 4096,
-    WORKER_LATE_MS = 1000 /* a timer so late, or a sleep so long: we did not run */
+    WORKER_LATE_MS = 1000 /* a wake-up later than this: we did not run */
 };
 
-struct conn;
-struct relay;
-struct resolver;
+struct net_session;
+struct lingering;
 
-/* Freed at the end of the turn: nothing disappears under a caller's feet. */
-struct worker_grave {
-    struct worker_grave *next;
-    void (*bury)(struct worker_grave *grave);
-};
+LIST_HEAD(net_session_list, net_session);
+LIST_HEAD(lingering_list, lingering);
+STAILQ_HEAD(net_session_queue, net_session);
 
 struct worker {
     struct event_base *base;
-    struct event *timer_event;
-    int timer_fd;
-    uint64_t timer_armed_ms;
-    uint64_t now_ms;   /* CLOCK_BOOTTIME, read once in a turn */
-    bool now_is_fresh;
-    uint64_t slept_ms; /* CLOCK_BOOTTIME minus CLOCK_MONOTONIC: grows while the machine sleeps */
-    bool again;        /* the next turn does not wait */
-    bool stop;
-    struct timers timers;
-    struct budget budget;
-    struct random_source random;
     struct log *log;
+    struct budget budget; /* memory_max, of this worker's sessions */
+    struct chance chance;
+    struct timers timers;
     struct resolver *resolver;
-    struct session_actions actions; /* of the event under way */
 
-    uint8_t *receive; /* WORKER_RECEIVE_BYTES */
-    uint8_t *send;    /* WORKER_SEND_BYTES: what is gathered for one connection */
-    struct conn *gather_conn;
-    size_t gather_bytes;
-    uint8_t chance[WORKER_CHANCE_BYTES]; /* a pool, filled in bulk */
-    size_t chance_left;
+    uint64_t now_ms;    /* of this turn, once it was asked for */
+    bool now_is_read;
+    uint64_t asleep_ms; /* CLOCK_BOOTTIME minus CLOCK_MONOTONIC: grows while the machine sleeps */
+    int timer_fd;
+    struct event timer_event;
+    uint64_t timer_armed_ms;
 
-    struct relay *relays; /* all sessions */
-    struct relay *dirty;  /* those with something to send, or a deadline to look at */
-    struct worker_grave *graves;
-    unsigned relay_count;
-    unsigned linger_count;
-    uint64_t session_number; /* of the last session: shown in logs */
+    uint8_t *receive_buffer; /* WORKER_RECEIVE_BYTES, for the callback that reads */
+    uint8_t *send_buffer;    /* WORKER_SEND_BYTES, for the session that sends */
+    struct gather gather; /* for a client */
+    struct gather pongs;  /* for an upstream that pings */
+
+    struct net_session_list sessions;   /* all that live */
+    struct net_session_queue touched;   /* something happened to them in this turn */
+    struct net_session_queue again;     /* they have more to send: the next turn does not wait */
+    struct net_session_queue dead;      /* freed at the end of the turn */
+    struct lingering_list lingerings;
+    size_t session_count;
+    size_t lingering_count;
+    uint64_t number_last;       /* of a session */
+    uint64_t budget_seen_bytes; /* when somebody was last turned away for memory_max */
+    bool is_stopping;
 };
 
-/* False when a system resource is missing; errno says which. */
+/* False with errno when there are no descriptors or memory for it. */
 bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_max);
+
+/* All sessions and lingering connections end without another word. */
 void worker_clear(struct worker *worker);
 
-/* Run until worker->stop. */
-void worker_run(struct worker *worker);
+/* Turns, until worker_stop(), or until is_done says so at the end of one. */
+void worker_run(struct worker *worker, bool (*is_done)(void *context), void *context);
+void worker_stop(struct worker *worker);
 
-/* The time of this turn. */
-uint64_t worker_now_ms(struct worker *worker);
-
-/* Random bytes of a CSPRNG. */
-void worker_random(struct worker *worker, void *out, size_t bytes);
-
-/* Free it when the turn is over. */
-void worker_bury(struct worker *worker, struct worker_grave *grave,
-                 void (*bury)(struct worker_grave *grave));
+/* CLOCK_BOOTTIME in milliseconds: the same all through a turn. */
+uint64_t worker_now(struct worker *worker);
 
 #endif

@@ -1,0 +1,116 @@
+/*
+ * The client's side of a session: its handshake, its messages, what it is sent.
+ *
+ * Functions named client_do_... carry out what core decided and never call it back.
+ */
+#ifndef WSKEEP_NET_CLIENT_H
+#define WSKEEP_NET_CLIENT_H
+
+#include "net/conn.h"
+#include "net/head.h"
+#include "proto/handshake.h"
+#include "proto/message.h"
+
+struct config_listen;
+struct net_session;
+
+enum client_stage {
+    CLIENT_HEAD,    /* its handshake is being read */
+    CLIENT_WAITING, /* for the upstream's choice of subprotocol */
+    CLIENT_OPEN,
+    CLIENT_GONE
+};
+
+/* What the handshake asked for, as far as it is needed later.  One allocation. */
+struct client_request {
+    char accept[HANDSHAKE_ACCEPT_BYTES + 1];
+    bool has_offer;     /* the client named subprotocols: only then it is told one */
+    unsigned offer_count;
+    size_t offer_bytes;
+    const char *target; /* to ask the upstream for */
+    char offer[];       /* for the upstream: offer_count names, each terminated; then target */
+};
+
+/* What was read and not taken yet: while the outbox is full, or before the 101. */
+struct client_kept {
+    uint8_t *bytes; /* NULL: nothing */
+    size_t begin;
+    size_t end;
+    bool has_message; /* one that was refused comes first */
+    enum frame_opcode opcode;
+    const uint8_t *payload; /* in bytes, or in the reader's buffer */
+    size_t payload_bytes;
+    uint64_t first_sequence; /* of the outbox, when it was refused: later there may be room */
+};
+
+struct client {
+    enum client_stage stage;
+    struct conn conn;
+    struct head head;
+    const struct config_listen *listen; /* where it came in; until the handshake was read */
+    struct client_request *request;
+    struct message_reader reader;
+    struct client_kept kept;
+    uint64_t handshake_due_ms;
+    uint64_t paused_ms;     /* its messages have no room since; 0: they do */
+    uint64_t data_ms;       /* when it last sent a message */
+    uint64_t inbox_bytes;   /* as core was told */
+    bool pause_is_logged;
+    bool close_was_sent;
+    bool close_was_received;
+    bool was_counted;       /* among the link's clients */
+    uint8_t pong_bytes;     /* the newest Pong that waits behind unsent bytes; 0: none */
+    uint8_t pong[2 + FRAME_CONTROL_BYTES_MAX];
+};
+
+/* A socket was accepted. */
+void client_begin(struct net_session *net, int fd, const struct config_listen *listen);
+
+/* Everything is given back; the socket is closed if it is still here. */
+void client_clear(struct net_session *net);
+
+/* ---- carrying out ------------------------------------------------------------------------- */
+
+/* Answer the handshake with 101. */
+void client_do_answer(struct net_session *net);
+
+/* Answer it with something else and end the connection. */
+void client_do_refuse(struct net_session *net, unsigned status, const char *why);
+
+/* Send a Close.  When the client's own Close has come, or `last`, end the connection after it. */
+void client_do_close(struct net_session *net, const struct close_frame *close, bool last);
+
+/* End TCP, after what waits. */
+void client_do_cut(struct net_session *net);
+
+void client_do_ping(struct net_session *net);
+
+/* Send a text message of our own. */
+void client_do_text(struct net_session *net, const char *text);
+
+/*
+ * Hand over a message from upstream.  frame: its bytes on the wire, when they are whole in the
+ * receive buffer and stay until gather_flush(); NULL otherwise.
+ */
+void client_do_deliver(struct net_session *net, const struct message *message,
+                       const uint8_t *frame, size_t frame_bytes);
+
+/* ---- the turn ----------------------------------------------------------------------------- */
+
+/* The end of a turn: go on with what was kept, tell core what waits, read or do not. */
+void client_flush(struct net_session *net);
+
+/* A kept message did not fit, and messages have left the outbox since. */
+bool client_has_room_again(const struct net_session *net);
+
+/* Read what has arrived already, so far as there is room: the daemon is about to stop. */
+void client_read_rest(struct net_session *net);
+
+/* When the client itself has a deadline that core does not know. */
+uint64_t client_deadline_ms(const struct net_session *net);
+void client_timer(struct net_session *net);
+
+/* Its handshake may take its time anew: we were stopped, or the machine slept. */
+void client_did_not_run(struct net_session *net);
+
+#endif

@@ -1,0 +1,221 @@
+/* Who is let in. */
+#include "net/client_handshake.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#include "config/config.h"
+#include "net/digest.h"
+#include "net/link.h"
+#include "net/relay.h"
+
+/* ---- Host: a name that was rebound to this machine shall not get a page in ---------------- */
+
+static bool text_is(struct http_text text, const char *name, size_t name_bytes)
+{
+    return text.bytes == name_bytes && strncasecmp(text.at, name, name_bytes) == 0;
+}
+
+/* The host without its port: "[::1]:80" -> "[::1]".  A port is digits, or it is none. */
+static struct http_text without_port(struct http_text host)
+{
+    size_t at = host.bytes;
+    while (at > 0 && host.at[at - 1] >= '0' && host.at[at - 1] <= '9')
+        at--;
+    if (at > 0 && at < host.bytes && host.at[at - 1] == ':')
+        host.bytes = at - 1;
+    return host;
+}
+
+/* name alone, or with the listener's own port. */
+static bool host_is(struct http_text host, const char *name, uint16_t port)
+{
+    char with_port[URL_HOST_BYTES_MAX + 16];
+    const char *open = strchr(name, ':') && name[0] != '[' ? "[" : "";
+    const char *close = *open ? "]" : "";
+    int all = snprintf(with_port, sizeof(with_port), "%s%s%s:%u", open, name, close,
+                       (unsigned)port);
+    if (all < 0 || (size_t)all >= sizeof(with_port))
+        return false;
+    size_t alone = (size_t)(strrchr(with_port, ':') - with_port);
+    return text_is(host, with_port, (size_t)all) || text_is(host, with_port, alone);
+}
+
+/* The address at which the client has reached us. */
+static bool host_is_local_address(struct http_text host, int fd, uint16_t port)
+{
+    struct sockaddr_storage address;
+    socklen_t bytes = sizeof(address);
+    char text[INET6_ADDRSTRLEN];
+    const void *number = NULL;
+    if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0)
+        return false;
+    if (address.ss_family == AF_INET)
+        number = &((struct sockaddr_in *)(void *)&address)->sin_addr;
+    else if (address.ss_family == AF_INET6)
+        number = &((struct sockaddr_in6 *)(void *)&address)->sin6_addr;
+    return number && inet_ntop(address.ss_family, number, text, sizeof(text)) &&
+           host_is(host, text, port);
+}
+
+static bool host_is_allowed(const struct net_session *net, struct http_text host)
+{
+    static const char *const own[] = {"localhost", "127.0.0.1", "::1"};
+    const struct config_listen *listen = net->client.listen;
+    const struct config_strings *allowed = &net->config->client.allow_hosts;
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if (host_is(host, own[i], listen->port))
+            return true;
+    if (host_is(host, listen->host, listen->port) ||
+        host_is_local_address(host, net->client.conn.fd, listen->port))
+        return true;
+    struct http_text name = without_port(host);
+    for (size_t i = 0; i < allowed->count; i++) {
+        const char *item = allowed->items[i];
+        if (text_is(host, item, strlen(item)) || text_is(name, item, strlen(item)))
+            return true;
+    }
+    return false;
+}
+
+/* ---- Origin: only browsers send one, and only listed pages are let in ---------------------- */
+
+static bool origin_is_allowed(const struct config_strings *allowed, struct http_text origin)
+{
+    if (!origin.at)
+        return true;
+    for (size_t i = 0; i < allowed->count; i++)
+        if (http_text_equals(origin, allowed->items[i]))
+            return true;
+    return false;
+}
+
+/* ---- subprotocols -------------------------------------------------------------------------- */
+
+struct offer {
+    struct http_text names[HANDSHAKE_SUBPROTOCOL_COUNT_MAX];
+    unsigned count;
+    size_t bytes; /* of all names, each terminated */
+};
+
+static void offer_add(struct offer *offer, struct http_text name)
+{
+    if (offer->count == HANDSHAKE_SUBPROTOCOL_COUNT_MAX)
+        return; /* more than a client may name */
+    offer->names[offer->count++] = name;
+    offer->bytes += name.bytes + 1;
+}
+
+static bool client_offers(const struct handshake_request *asked, const char *name)
+{
+    for (size_t i = 0; i < asked->subprotocol_count; i++)
+        if (http_text_equals(asked->subprotocols[i], name))
+            return true;
+    return false;
+}
+
+/*
+ * What the upstream is offered: what the client offers, as far as it is configured.  A single
+ * configured one is offered for a client that names none, too.  False when the client offers only
+ * others.
+ */
+static bool offer_make(const struct config_strings *configured,
+                       const struct handshake_request *asked, struct offer *offer)
+{
+    *offer = (struct offer){0};
+    if (configured->count == 0) {
+        for (size_t i = 0; i < asked->subprotocol_count; i++)
+            offer_add(offer, asked->subprotocols[i]);
+        return true;
+    }
+    bool is_fixed = configured->count == 1 && asked->subprotocol_count == 0;
+    for (size_t i = 0; i < configured->count; i++) {
+        const char *name = configured->items[i];
+        if (is_fixed || client_offers(asked, name))
+            offer_add(offer, (struct http_text){.at = name, .bytes = strlen(name)});
+    }
+    return offer->count > 0 || asked->subprotocol_count == 0;
+}
+
+/* ---- the path ------------------------------------------------------------------------------ */
+
+/* Empty text for `path: fixed`.  False when the client's target may not be appended. */
+static bool target_make(const struct config_upstream *upstream, struct http_text asked,
+                        char target[URL_TARGET_BYTES_MAX + 1])
+{
+    char copy[URL_TARGET_BYTES_MAX + 1];
+    target[0] = '\0';
+    if (upstream->path == CONFIG_PATH_FIXED)
+        return true;
+    if (asked.bytes >= sizeof(copy))
+        return false;
+    memcpy(copy, asked.at, asked.bytes);
+    copy[asked.bytes] = '\0';
+    (void)url_target_strip_own(copy);
+    return url_target_append(upstream->url.target, copy, target);
+}
+
+/* ---- all of it ----------------------------------------------------------------------------- */
+
+static struct client_request *request_new(const struct handshake_request *asked,
+                                          const struct offer *offer, const char *target)
+{
+    size_t target_bytes = strlen(target) + 1;
+    struct client_request *request = malloc(sizeof(*request) + offer->bytes + target_bytes);
+    if (!request)
+        return NULL;
+    *request = (struct client_request){.has_offer = asked->subprotocol_count > 0,
+                                       .offer_count = offer->count,
+                                       .offer_bytes = offer->bytes};
+    handshake_accept(asked->key.at, digest_sha1, request->accept);
+    char *at = request->offer;
+    for (unsigned i = 0; i < offer->count; i++) {
+        memcpy(at, offer->names[i].at, offer->names[i].bytes);
+        at += offer->names[i].bytes;
+        *at++ = '\0';
+    }
+    memcpy(at, target, target_bytes);
+    request->target = at;
+    return request;
+}
+
+unsigned client_handshake_check(const struct net_session *net, const uint8_t *data,
+                                size_t head_bytes, struct client_request **request,
+                                const char **why)
+{
+    const struct link_config *config = net->config;
+    struct http_head head;
+    struct handshake_request asked;
+    struct offer offer;
+    char target[URL_TARGET_BYTES_MAX + 1];
+
+    enum http_head_result parsed = http_head_parse(data, head_bytes, true, &head);
+    *why = http_head_result_text(parsed);
+    if (parsed != HTTP_HEAD_OK)
+        return parsed == HTTP_HEAD_ERR_TOO_BIG ? 431 : 400;
+    unsigned status = handshake_check_request(&head, &asked, why);
+    if (status != 101)
+        return status;
+    *why = "host";
+    if (!net->client.conn.is_unix && !host_is_allowed(net, asked.host))
+        return 403;
+    *why = "origin";
+    if (!origin_is_allowed(&config->client.allow_origins, asked.origin))
+        return 403;
+    *why = "max_clients";
+    if (net->link->client_count >= config->client.max_clients)
+        return 503;
+    *why = "subprotocol";
+    if (!offer_make(&config->upstream.subprotocols, &asked, &offer))
+        return 400;
+    *why = "path";
+    if (!target_make(&config->upstream, asked.target, target))
+        return 400;
+    *why = "no memory";
+    *request = request_new(&asked, &offer, target);
+    return *request ? 101 : 503;
+}

@@ -1,0 +1,17 @@
+/*
+ * Who is let in: the checks of a client's handshake, and what it asks for.
+ */
+#ifndef WSKEEP_NET_CLIENT_HANDSHAKE_H
+#define WSKEEP_NET_CLIENT_HANDSHAKE_H
+
+#include "net/client.h"
+
+/*
+ * Check the head of a request.  Returns 101 with *request (to be freed), or the status to refuse
+ * it with, and *why in a few words.
+ */
+unsigned client_handshake_check(const struct net_session *net, const uint8_t *data,
+                                size_t head_bytes, struct client_request **request,
+                                const char **why);
+
+#endif

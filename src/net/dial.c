@@ -1,0 +1,190 @@
+/* One attempt to reach the upstream. */
+#include "net/dial.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "config/config.h"
+#include "net/conn.h"
+#include "net/digest.h"
+#include "net/relay.h"
+
+enum { DIAL_UNSENT_BYTES_MAX = 128 * 1024 }; /* a Ping must not queue behind megabytes */
+
+struct dial *dial_new(void)
+{
+    return calloc(1, sizeof(struct dial));
+}
+
+void dial_free(struct dial *dial)
+{
+    if (!dial)
+        return;
+    if (dial->request)
+        resolver_cancel(dial->request);
+    if (dial->addresses)
+        freeaddrinfo(dial->addresses);
+    head_clear(&dial->head);
+    free(dial);
+}
+
+/* ---- connecting ---------------------------------------------------------------------------- */
+
+int dial_connect(struct dial *dial)
+{
+    while (dial->next) {
+        const struct addrinfo *address = dial->next;
+        dial->next = address->ai_next;
+        int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (fd < 0) {
+            dial->error = errno;
+            continue;
+        }
+        conn_set_no_delay(fd);
+        conn_set_unsent_max(fd, DIAL_UNSENT_BYTES_MAX);
+        if (connect(fd, address->ai_addr, address->ai_addrlen) == 0 || errno == EINPROGRESS ||
+            errno == EINTR)
+            return fd;
+        dial->error = errno;
+        close(fd);
+    }
+    return -1;
+}
+
+int dial_result(struct dial *dial, int fd)
+{
+    int error = 0;
+    socklen_t bytes = sizeof(error);
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &bytes) != 0)
+        error = errno;
+    dial->error = error;
+    return error;
+}
+
+enum cause dial_cause_of(int error)
+{
+    switch (error) {
+    case ECONNREFUSED:
+        return CAUSE_TCP_REFUSED;
+    case ETIMEDOUT:
+        return CAUSE_TCP_TIMEOUT;
+    case ECONNRESET:
+    case ECONNABORTED:
+        return CAUSE_TCP_RESET;
+    case EPIPE: /* an RST that came after the peer's end */
+    case 0:
+        return CAUSE_TCP_EOF;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case EAGAIN:        /* no local port is left */
+    case EADDRNOTAVAIL:
+        return CAUSE_NO_RESOURCES;
+    default: /* ENETUNREACH, EHOSTUNREACH, EACCES of a firewall, EAFNOSUPPORT, ... */
+        return CAUSE_TCP_UNREACHABLE;
+    }
+}
+
+enum cause dial_cause(const struct dial *dial)
+{
+    return dial->error ? dial_cause_of(dial->error) : CAUSE_TCP_UNREACHABLE;
+}
+
+/* ---- the handshake ------------------------------------------------------------------------- */
+
+struct asking {
+    struct handshake_ask ask;
+    char host[URL_HOST_BYTES_MAX + 9];
+    const char *subprotocols[HANDSHAKE_SUBPROTOCOL_COUNT_MAX];
+};
+
+static void ask_make(const struct net_session *net, const char *key, struct asking *asking)
+{
+    const struct config_upstream *upstream = &net->config->upstream;
+    const struct client_request *request = net->client.request;
+    const char *name = request->offer;
+    for (unsigned i = 0; i < request->offer_count; i++) {
+        asking->subprotocols[i] = name;
+        name += strlen(name) + 1;
+    }
+    url_host_header(&upstream->url, asking->host);
+    asking->ask = (struct handshake_ask){
+        .target = request->target[0] ? request->target : upstream->url.target,
+        .host = asking->host,
+        .key = key,
+        .subprotocols = asking->subprotocols,
+        .subprotocol_count = request->offer_count,
+        .headers = upstream->headers,
+        .header_count = upstream->header_count};
+}
+
+size_t dial_build_request(struct net_session *net, char *out, size_t out_bytes)
+{
+    struct asking asking;
+    uint8_t random[16];
+    char key[HANDSHAKE_KEY_BYTES + 1];
+    chance_fill(&net->worker->chance, random, sizeof(random));
+    handshake_key(random, key);
+    handshake_accept(key, digest_sha1, net->upstream.dial->accept);
+    ask_make(net, key, &asking);
+    return handshake_build_request(&asking.ask, out, out_bytes);
+}
+
+static enum dial_answer fail(struct dial_outcome *outcome, enum cause cause)
+{
+    outcome->cause = cause;
+    return DIAL_FAILED;
+}
+
+static enum dial_answer check_head(struct net_session *net, const uint8_t *data,
+                                   size_t head_bytes, struct dial_outcome *outcome)
+{
+    struct http_head head;
+    struct asking asking;
+    struct http_text subprotocol = {0};
+    const char *why;
+    if (http_head_parse(data, head_bytes, false, &head) != HTTP_HEAD_OK)
+        return fail(outcome, CAUSE_HTTP_MALFORMED);
+    ask_make(net, NULL, &asking);
+    switch (handshake_check_response(&head, &asking.ask, net->upstream.dial->accept,
+                                     &outcome->http_status, &subprotocol, &why)) {
+    case HANDSHAKE_ACCEPTED:
+        break;
+    case HANDSHAKE_REFUSED:
+        return fail(outcome, CAUSE_HTTP_STATUS);
+    case HANDSHAKE_MALFORMED:
+        return fail(outcome, CAUSE_HTTP_MALFORMED);
+    case HANDSHAKE_SUBPROTOCOL:
+        return fail(outcome, CAUSE_SUBPROTOCOL_MISMATCH);
+    }
+    if (subprotocol.bytes > HANDSHAKE_SUBPROTOCOL_BYTES_MAX)
+        return fail(outcome, CAUSE_SUBPROTOCOL_MISMATCH); /* it was offered by nobody */
+    if (subprotocol.bytes > 0)
+        memcpy(outcome->subprotocol, subprotocol.at, subprotocol.bytes);
+    outcome->subprotocol[subprotocol.bytes] = '\0';
+    return DIAL_OPEN;
+}
+
+enum dial_answer dial_read(struct net_session *net, uint8_t *data, size_t data_bytes,
+                           struct dial_outcome *outcome)
+{
+    size_t head_bytes;
+    bool is_out_of_memory;
+    *outcome = (struct dial_outcome){0};
+    enum http_head_result result = head_feed(&net->upstream.dial->head, &data, &data_bytes,
+                                             &head_bytes, &is_out_of_memory);
+    if (is_out_of_memory)
+        return fail(outcome, CAUSE_NO_RESOURCES);
+    if (result == HTTP_HEAD_NEED_MORE)
+        return DIAL_NEED_MORE;
+    if (result != HTTP_HEAD_OK)
+        return fail(outcome, CAUSE_HTTP_MALFORMED);
+    outcome->rest = data + head_bytes;
+    outcome->rest_bytes = data_bytes - head_bytes;
+    return check_head(net, data, head_bytes, outcome);
+}

@@ -1,0 +1,63 @@
+/*
+ * One attempt to reach the upstream: its addresses one after the other, and its handshake.
+ */
+#ifndef WSKEEP_NET_DIAL_H
+#define WSKEEP_NET_DIAL_H
+
+#include <netdb.h>
+
+#include "core/cause.h"
+#include "net/head.h"
+#include "net/resolver.h"
+#include "proto/handshake.h"
+
+struct link_config;
+struct net_session;
+struct worker;
+
+/* Exists from the beginning of an attempt until it is open or has failed. */
+struct dial {
+    struct resolver_request *request; /* while the name is looked up */
+    struct addrinfo *addresses;
+    const struct addrinfo *next;      /* to be tried */
+    int error;                        /* errno of the last address that failed */
+    struct head head;                 /* of the answer */
+    char accept[HANDSHAKE_ACCEPT_BYTES + 1];
+};
+
+struct dial *dial_new(void);
+void dial_free(struct dial *dial); /* NULL is allowed */
+
+/*
+ * Begin to connect to the next address.  Returns the socket, which is connected or will tell when
+ * it is writable, or -1 when no address is left: dial_cause() says why.
+ */
+int dial_connect(struct dial *dial);
+
+/* Whether the connection came about: 0 or its errno, which is remembered. */
+int dial_result(struct dial *dial, int fd);
+
+/* Why the last address could not be reached. */
+enum cause dial_cause(const struct dial *dial);
+
+/* The cause of an errno from a connection or from making one. */
+enum cause dial_cause_of(int error);
+
+/* Build the request head into out.  Returns its bytes, 0 when it cannot be built. */
+size_t dial_build_request(struct net_session *net, char *out, size_t out_bytes);
+
+enum dial_answer { DIAL_NEED_MORE, DIAL_OPEN, DIAL_FAILED };
+
+struct dial_outcome {
+    uint8_t *rest; /* DIAL_OPEN: what follows the head; valid until dial_free() */
+    size_t rest_bytes;
+    char subprotocol[HANDSHAKE_SUBPROTOCOL_BYTES_MAX + 1]; /* "" for none */
+    enum cause cause;     /* DIAL_FAILED */
+    unsigned http_status; /* with CAUSE_HTTP_STATUS */
+};
+
+/* Bytes of the answer came. */
+enum dial_answer dial_read(struct net_session *net, uint8_t *data, size_t data_bytes,
+                           struct dial_outcome *outcome);
+
+#endif

@@ -1,0 +1,313 @@
+/* Sessions: core's decisions carried out, once a turn. */
+#include "net/relay.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "config/config.h"
+#include "net/link.h"
+#include "net/report.h"
+
+enum { RELAY_IDLE_CLOSE_MS = 10 * 1000 }; /* so quiet before a Close 1000: it may be a time-out */
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+/* Whatever comes next, core and the client decide when to look again. */
+static void set_timer(struct net_session *net)
+{
+    uint64_t now_ms = relay_now(net);
+    uint64_t due_ms = client_deadline_ms(net);
+    uint64_t core_due_ms = net->is_begun ? session_deadline_ms(&net->core) : TIMERS_NEVER;
+    if (core_due_ms < due_ms)
+        due_ms = core_due_ms;
+    if (due_ms <= now_ms)
+        due_ms = now_ms + 1; /* never twice in one turn */
+    timers_set(&net->worker->timers, &net->timer, due_ms);
+}
+
+static void on_timer(struct timer *timer)
+{
+    struct net_session *net = container_of(timer, struct net_session, timer);
+    struct session_actions actions;
+    if (net->is_dead)
+        return;
+    relay_touch(net);
+    client_timer(net);
+    if (!net->is_begun)
+        return;
+    do {
+        session_timer(&net->core, relay_now(net), &actions);
+        relay_act(net, &actions);
+    } while (actions.any);
+}
+
+void relay_new(struct worker *worker, struct link *link, const struct config_listen *listen,
+               int fd)
+{
+    struct net_session *net = calloc(1, sizeof(*net));
+    if (!net || !timers_add(&worker->timers, &net->timer, on_timer)) {
+        free(net);
+        close(fd); /* the client sees that we are in trouble, and may try again */
+        return;
+    }
+    net->worker = worker;
+    net->link = link;
+    net->config = link_config_hold(link->config);
+    LIST_INSERT_HEAD(&worker->sessions, net, worker_entry);
+    LIST_INSERT_HEAD(&link->sessions, net, link_entry);
+    worker->session_count++;
+    conn_init(&net->client.conn, &worker->budget);
+    upstream_init(net);
+    client_begin(net, fd, listen);
+    set_timer(net);
+}
+
+static void die(struct net_session *net)
+{
+    if (net->is_dead)
+        return;
+    net->is_dead = true;
+    STAILQ_INSERT_TAIL(&net->worker->dead, net, dead_entry);
+}
+
+static void free_session(struct net_session *net)
+{
+    struct worker *worker = net->worker;
+    struct link *link = net->link;
+    client_clear(net);
+    upstream_clear(net);
+    timers_remove(&worker->timers, &net->timer);
+    if (net->is_begun)
+        session_clear(&net->core);
+    LIST_REMOVE(net, worker_entry);
+    LIST_REMOVE(net, link_entry);
+    worker->session_count--;
+    link_config_release(net->config);
+    free(net);
+    if (link->is_removed && LIST_EMPTY(&link->sessions))
+        link_free(link);
+}
+
+void relay_abandon(struct net_session *net)
+{
+    die(net);
+}
+
+void relay_begin(struct net_session *net)
+{
+    struct worker *worker = net->worker;
+    struct session_actions actions;
+    const struct client_request *request = net->client.request;
+    const struct random_source random = chance_source(&worker->chance);
+    session_init(&net->core, &net->config->session, &random, &worker->budget, relay_now(net));
+    if (net->client.conn.is_unix)
+        session_client_without_heartbeat(&net->core);
+    net->number = ++worker->number_last;
+    net->is_begun = true;
+    net->client.was_counted = true;
+    net->link->client_count++;
+
+    const char *subprotocol;
+    if (request->offer_count == 0)
+        subprotocol = "";
+    else if (net->config->upstream.subprotocols.count == 1)
+        subprotocol = request->offer;
+    else
+        subprotocol = link_choice(net->link, request->offer, request->offer_bytes);
+    session_start(&net->core, subprotocol, relay_now(net), &actions);
+    relay_act(net, &actions);
+}
+
+/* ---- carrying out -------------------------------------------------------------------------- */
+
+/* The server ended the session as if all were well, after nobody had said anything for a while. */
+static bool is_idle_close(const struct net_session *net, const struct session_actions *actions)
+{
+    const struct session_end *end = &actions->end;
+    uint64_t data_ms = net->core.data_ms;
+    if (net->client.data_ms > data_ms)
+        data_ms = net->client.data_ms;
+    return end->cause == CAUSE_CLOSED && end->was_open && end->close.code == CLOSE_NORMAL &&
+           actions->close_rule < 0 && relay_now(net) - data_ms >= RELAY_IDLE_CLOSE_MS;
+}
+
+static void report(const struct net_session *net, const struct session_actions *actions)
+{
+    bool has_ended = actions->move.from != actions->move.to && actions->move.to == SESSION_ENDED;
+    if (actions->given_up_count > 0)
+        report_given_up(net, actions);
+    if (actions->mutual_stall)
+        report_mutual_stall(net);
+    if (actions->pong_unsupported)
+        report_pong_unsupported(net);
+    if (actions->move.from != actions->move.to)
+        report_move(net, actions);
+    if (actions->gap)
+        report_gap(net, actions->gap_ms);
+    if (actions->client == SESSION_CLIENT_CLOSE && net->core.client == SESSION_CLIENT_CLOSED)
+        report_client_close(net, &actions->client_close);
+    if (has_ended)
+        report_session_end(net, actions->move.cause);
+    if (has_ended && is_idle_close(net, actions))
+        link_saw_idle_close(net->link);
+}
+
+static void act_on_client(struct net_session *net, const struct session_actions *actions)
+{
+    bool has_ended = net->core.state == SESSION_ENDED;
+    if (actions->client == SESSION_CLIENT_ANSWER)
+        client_do_answer(net);
+    if (actions->deliver_gap)
+        client_do_text(net, net->config->gap_message);
+    switch (actions->client) {
+    case SESSION_CLIENT_KEEP:
+    case SESSION_CLIENT_ANSWER:
+        break;
+    case SESSION_CLIENT_REFUSE:
+        client_do_refuse(net, actions->refuse_status, cause_name(actions->end.cause));
+        break;
+    case SESSION_CLIENT_CLOSE:
+        client_do_close(net, &actions->client_close, has_ended);
+        break;
+    case SESSION_CLIENT_CUT:
+        client_do_cut(net);
+        break;
+    }
+    if (actions->ping_client)
+        client_do_ping(net);
+    if (actions->probe_client) {
+        uint64_t acked_offset;
+        bool in_flight;
+        conn_probe(&net->client.conn, &acked_offset, &in_flight);
+        session_client_tcp(&net->core, acked_offset, in_flight, relay_now(net));
+    }
+}
+
+void relay_act(struct net_session *net, const struct session_actions *actions)
+{
+    if (!actions->any)
+        return;
+    relay_touch(net);
+    report(net, actions);
+    upstream_do_drop(net, actions->drop, &actions->upstream_close);
+    act_on_client(net, actions);
+    if (actions->probe_upstream)
+        upstream_do_probe(net);
+    if (actions->attempt)
+        upstream_do_begin(net);
+    if (net->core.state == SESSION_ENDED) {
+        client_do_cut(net); /* there is nobody left to talk to */
+        upstream_do_drop(net, SESSION_DROP_ABANDON, NULL);
+        die(net);
+    }
+}
+
+void relay_touch(struct net_session *net)
+{
+    if (net->is_touched)
+        return;
+    net->is_touched = true;
+    STAILQ_INSERT_TAIL(&net->worker->touched, net, turn_entry);
+}
+
+void relay_shutdown(struct net_session *net)
+{
+    struct session_actions actions;
+    relay_touch(net);
+    client_read_rest(net);
+    if (!net->is_begun) {
+        client_do_refuse(net, 503, "shutdown");
+        return;
+    }
+    session_shutdown(&net->core, relay_now(net), &actions);
+    relay_act(net, &actions);
+}
+
+/* ---- the turn ------------------------------------------------------------------------------ */
+
+static void flush(struct net_session *net)
+{
+    if (net->is_begun) {
+        client_flush(net);
+        upstream_flush(net);
+    }
+    gather_flush(&net->worker->gather);
+    if (net->is_dead)
+        return;
+    set_timer(net);
+    if (!net->upstream.more_to_send && !client_has_room_again(net))
+        return;
+    if (!net->is_touched) { /* not before everybody else had a turn */
+        net->is_touched = true;
+        STAILQ_INSERT_TAIL(&net->worker->again, net, turn_entry);
+    }
+}
+
+/* Somebody was turned away for memory_max, and memory came back since: those who are held back
+ * look again.  False when nothing came back. */
+static bool wake_those_without_memory(struct worker *worker)
+{
+    struct budget *budget = &worker->budget;
+    struct net_session *net;
+    if (!budget->refused)
+        return false;
+    if (budget->bytes >= worker->budget_seen_bytes) {
+        worker->budget_seen_bytes = budget->bytes;
+        return false;
+    }
+    worker->budget_seen_bytes = budget->bytes;
+    budget->refused = false;
+    LIST_FOREACH (net, &worker->sessions, worker_entry)
+        if (net->client.kept.has_message || net->core.upstream_full)
+            relay_touch(net);
+    return true;
+}
+
+void relay_flush_all(struct worker *worker)
+{
+    STAILQ_CONCAT(&worker->touched, &worker->again);
+    do {
+        while (!STAILQ_EMPTY(&worker->touched)) {
+            struct net_session *net = STAILQ_FIRST(&worker->touched);
+            STAILQ_REMOVE_HEAD(&worker->touched, turn_entry);
+            net->is_touched = false;
+            flush(net);
+        }
+    } while (wake_those_without_memory(worker));
+}
+
+void relay_free_dead(struct worker *worker)
+{
+    while (!STAILQ_EMPTY(&worker->dead)) {
+        struct net_session *net = STAILQ_FIRST(&worker->dead);
+        assert(!net->is_touched);
+        STAILQ_REMOVE_HEAD(&worker->dead, dead_entry);
+        free_session(net);
+    }
+}
+
+void relay_did_not_run(struct worker *worker)
+{
+    struct net_session *net;
+    uint64_t now_ms = worker_now(worker);
+    LIST_FOREACH (net, &worker->sessions, worker_entry) {
+        if (net->is_begun)
+            session_did_not_run(&net->core, now_ms);
+        else
+            client_did_not_run(net);
+        set_timer(net);
+    }
+}
+
+void relay_end_all(struct worker *worker)
+{
+    STAILQ_INIT(&worker->touched);
+    STAILQ_INIT(&worker->again);
+    STAILQ_INIT(&worker->dead);
+    while (!LIST_EMPTY(&worker->sessions)) {
+        struct net_session *net = LIST_FIRST(&worker->sessions);
+        net->is_dead = true; /* in no list any more */
+        free_session(net);
+    }
+}

@@ -1,0 +1,42 @@
+/*
+ * Bytes that a connection owes its peer because the kernel did not take them yet.
+ *
+ * A list of chunks: bytes never move, and memory goes back as they leave.  Empty, it owns nothing.
+ */
+#ifndef WSKEEP_NET_UNSENT_H
+#define WSKEEP_NET_UNSENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "core/budget.h"
+
+struct unsent_chunk;
+
+struct unsent {
+    struct unsent_chunk *first;
+    struct unsent_chunk *last;
+    uint64_t bytes;
+    struct budget *budget; /* what it holds is counted there; may be NULL */
+};
+
+void unsent_init(struct unsent *unsent, struct budget *budget);
+
+/* Forget all that is left. */
+void unsent_clear(struct unsent *unsent);
+
+/* Copy in at the end.  False when there is no memory: nothing was added then. */
+bool unsent_append(struct unsent *unsent, const void *data, size_t bytes);
+
+/* The front, for writev(): at most count pieces.  Returns how many. */
+int unsent_front(const struct unsent *unsent, struct iovec *pieces, int count);
+
+/* So many bytes of the front left. */
+void unsent_consume(struct unsent *unsent, size_t bytes);
+
+/* All of `from` is `to`'s now; `to` was empty. */
+void unsent_move(struct unsent *to, struct unsent *from);
+
+#endif

@@ -1,0 +1,527 @@
+/* The upstream's side of a session. */
+#include "net/upstream.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "config/config.h"
+#include "net/linger.h"
+#include "net/link.h"
+#include "net/relay.h"
+#include "proto/mask.h"
+
+static void on_read(evutil_socket_t fd, short what, void *argument);
+static void on_write(evutil_socket_t fd, short what, void *argument);
+
+void upstream_init(struct net_session *net)
+{
+    conn_init(&net->upstream.conn, NULL);
+}
+
+/* The connection is gone: what belonged to it goes, too. */
+static void forget(struct net_session *net)
+{
+    struct upstream *upstream = &net->upstream;
+    dial_free(upstream->dial);
+    upstream->dial = NULL;
+    message_reader_clear(&upstream->reader);
+    upstream->stage = UPSTREAM_NONE;
+    upstream->is_sending = false;
+    upstream->close_was_sent = false;
+    upstream->more_to_send = false;
+    upstream->has_pong = false;
+}
+
+static void end(struct net_session *net, bool reset)
+{
+    struct worker *worker = net->worker;
+    if (worker->pongs.conn == &net->upstream.conn)
+        gather_flush(&worker->pongs);
+    conn_close(&net->upstream.conn, reset);
+    forget(net);
+}
+
+void upstream_clear(struct net_session *net)
+{
+    end(net, false);
+}
+
+/* Core learns how the connection, which is no more, ended. */
+static void report_lost(struct net_session *net, enum cause cause, unsigned http_status)
+{
+    struct session_actions actions;
+    session_upstream_lost(&net->core, cause, (uint16_t)http_status, relay_now(net), &actions);
+    relay_act(net, &actions);
+}
+
+static void lose(struct net_session *net, enum cause cause)
+{
+    end(net, false);
+    report_lost(net, cause, 0);
+}
+
+/* ---- frames of our own --------------------------------------------------------------------- */
+
+/* A masked control frame, with a fresh key (RFC 6455 section 5.3). */
+static size_t encode_control(struct net_session *net, enum frame_opcode opcode,
+                             const uint8_t *payload, size_t payload_bytes, uint8_t *out)
+{
+    struct frame_header header = {
+        .fin = true, .masked = true, .opcode = opcode, .payload_bytes = payload_bytes};
+    chance_fill(&net->worker->chance, header.mask_key, sizeof(header.mask_key));
+    size_t header_bytes = frame_header_encode(&header, out);
+    mask_copy(out + header_bytes, payload, payload_bytes, header.mask_key, 0);
+    return header_bytes + payload_bytes;
+}
+
+/* Nothing is half encoded and nothing is unsent: any frame may come now. */
+static bool is_at_boundary(const struct upstream *upstream)
+{
+    return !upstream->is_sending && conn_is_flushed(&upstream->conn);
+}
+
+/* At once when the stream allows it; otherwise only the newest Ping is answered (5.5.3). */
+static void send_pong(struct net_session *net, const uint8_t *payload, size_t payload_bytes)
+{
+    struct upstream *upstream = &net->upstream;
+    uint8_t frame[FRAME_HEADER_BYTES_MAX + FRAME_CONTROL_BYTES_MAX];
+    if (upstream->close_was_sent || upstream->conn.write_error)
+        return;
+    if (is_at_boundary(upstream)) {
+        size_t bytes = encode_control(net, FRAME_PONG, payload, payload_bytes, frame);
+        gather_copy(&net->worker->pongs, &upstream->conn, frame, bytes);
+        return;
+    }
+    upstream->has_pong = true;
+    upstream->pong_bytes = (uint8_t)payload_bytes;
+    if (payload_bytes > 0)
+        memcpy(upstream->pong, payload, payload_bytes);
+}
+
+/* ---- carrying out -------------------------------------------------------------------------- */
+
+void upstream_do_begin(struct net_session *net)
+{
+    assert(net->upstream.stage == UPSTREAM_NONE);
+    net->upstream.stage = UPSTREAM_BEGIN;
+    relay_touch(net);
+}
+
+/*
+ * The rest of a stream that is left behind is not sent when the session goes on: those messages
+ * will be sent again, and count as never exposed.
+ */
+static void part(struct net_session *net, const struct close_frame *close)
+{
+    struct upstream *upstream = &net->upstream;
+    struct worker *worker = net->worker;
+    uint8_t body[FRAME_CONTROL_BYTES_MAX];
+    uint8_t frame[FRAME_HEADER_BYTES_MAX + FRAME_CONTROL_BYTES_MAX];
+    if (worker->pongs.conn == &upstream->conn)
+        gather_flush(&worker->pongs);
+    bool goes_on = net->core.state != SESSION_ENDED;
+    bool is_cut = upstream->is_sending || (goes_on && !conn_is_flushed(&upstream->conn));
+    if (is_cut)
+        conn_drop_unsent(&upstream->conn);
+    else if (close && !upstream->close_was_sent)
+        conn_write_bytes(&upstream->conn, frame,
+                         encode_control(net, FRAME_CLOSE, body, close_encode(close, body), frame));
+    linger_take(worker, &upstream->conn, LINGER_UPSTREAM_MS);
+    forget(net);
+}
+
+void upstream_do_drop(struct net_session *net, enum session_drop drop,
+                      const struct close_frame *close)
+{
+    if (net->upstream.stage == UPSTREAM_NONE || drop == SESSION_DROP_NONE)
+        return;
+    if (net->upstream.stage != UPSTREAM_OPEN)
+        drop = SESSION_DROP_ABANDON;
+    switch (drop) {
+    case SESSION_DROP_NONE:
+    case SESSION_DROP_ABANDON:
+        end(net, false);
+        return;
+    case SESSION_DROP_RESET:
+        end(net, true);
+        return;
+    case SESSION_DROP_CLOSE:
+        part(net, close);
+        return;
+    case SESSION_DROP_FIN:
+        part(net, NULL);
+        return;
+    }
+}
+
+void upstream_do_probe(struct net_session *net)
+{
+    uint64_t acked_offset;
+    bool in_flight;
+    conn_probe(&net->upstream.conn, &acked_offset, &in_flight);
+    session_upstream_tcp(&net->core, acked_offset, in_flight, relay_now(net));
+}
+
+/* ---- an attempt ---------------------------------------------------------------------------- */
+
+static void connect_next(struct net_session *net)
+{
+    struct upstream *upstream = &net->upstream;
+    int fd = dial_connect(upstream->dial);
+    if (fd < 0) {
+        lose(net, dial_cause(upstream->dial));
+        return;
+    }
+    upstream->stage = UPSTREAM_CONNECTING;
+    conn_open(&upstream->conn, fd, false, net->worker->base, on_read, on_write, net);
+    conn_wait_writable(&upstream->conn);
+    if (!upstream->conn.is_waiting)
+        lose(net, CAUSE_NO_RESOURCES);
+}
+
+static void resolved(struct net_session *net, struct addrinfo *addresses)
+{
+    struct session_actions actions;
+    net->upstream.dial->addresses = addresses;
+    net->upstream.dial->next = addresses;
+    session_upstream_resolved(&net->core, relay_now(net), &actions);
+    relay_act(net, &actions);
+    if (net->upstream.stage == UPSTREAM_RESOLVING)
+        connect_next(net);
+}
+
+static void on_resolved(void *argument, int error, struct addrinfo *addresses)
+{
+    struct net_session *net = argument;
+    net->upstream.dial->request = NULL;
+    if (error)
+        lose(net, error == EAI_MEMORY ? CAUSE_NO_RESOURCES : CAUSE_DNS_FAILED);
+    else
+        resolved(net, addresses);
+    relay_touch(net);
+}
+
+/* An attempt uses the newest settings of its link. */
+static void use_newest_config(struct net_session *net)
+{
+    struct link_config *old = net->config;
+    if (old == net->link->config)
+        return;
+    net->config = link_config_hold(net->link->config);
+    session_use_settings(&net->core, &net->config->session);
+    link_config_release(old);
+}
+
+static void begin(struct net_session *net)
+{
+    struct upstream *upstream = &net->upstream;
+    struct addrinfo *addresses;
+    use_newest_config(net);
+    const struct url *url = &net->config->upstream.url;
+    upstream->stage = UPSTREAM_RESOLVING;
+    upstream->dial = dial_new();
+    if (!upstream->dial) {
+        lose(net, CAUSE_NO_RESOURCES);
+        return;
+    }
+    if (resolver_numeric(url->host, url->port, &addresses) == 0) {
+        resolved(net, addresses);
+        return;
+    }
+    upstream->dial->request =
+        resolver_ask(net->worker->resolver, url->host, url->port, on_resolved, net);
+    if (!upstream->dial->request)
+        lose(net, CAUSE_NO_RESOURCES);
+}
+
+static void connected(struct net_session *net)
+{
+    struct session_actions actions;
+    struct upstream *upstream = &net->upstream;
+    char *out = (char *)net->worker->send_buffer;
+    session_upstream_connected(&net->core, relay_now(net), &actions);
+    relay_act(net, &actions);
+    if (upstream->stage != UPSTREAM_CONNECTING)
+        return;
+    size_t bytes = dial_build_request(net, out, WORKER_SEND_BYTES);
+    if (bytes == 0) {
+        lose(net, CAUSE_FAULT); /* configuration and client's offer were checked */
+        return;
+    }
+    upstream->stage = UPSTREAM_UPGRADING;
+    conn_write_bytes(&upstream->conn, out, bytes);
+    conn_set_reading(&upstream->conn, true);
+}
+
+/* ---- what comes in ------------------------------------------------------------------------- */
+
+/* The bytes of a frame, when the message is one whole frame at the front of data. */
+static const uint8_t *whole_frame(const uint8_t *data, size_t consumed,
+                                  const struct message *message)
+{
+    size_t payload_bytes = message->payload_bytes;
+    if (consumed != frame_wire_bytes(payload_bytes, false) ||
+        data[0] != (0x80 | (uint8_t)message->opcode))
+        return NULL; /* in parts */
+    if (payload_bytes > 0 && message->payload != data + (consumed - payload_bytes))
+        return NULL;
+    return data;
+}
+
+static void take_pong(struct net_session *net, const struct message *message)
+{
+    struct session_actions actions;
+    session_upstream_pong(&net->core, message->payload, message->payload_bytes, relay_now(net),
+                          &actions);
+    relay_act(net, &actions);
+}
+
+static void take_close(struct net_session *net, const struct close_frame *close)
+{
+    struct session_actions actions;
+    session_upstream_close(&net->core, close, relay_now(net), &actions);
+    relay_act(net, &actions);
+}
+
+static void break_off(struct net_session *net, const struct close_frame *close)
+{
+    enum cause cause = CAUSE_PROTOCOL_ERROR;
+    if (close->code == CLOSE_TOO_BIG)
+        cause = CAUSE_MESSAGE_TOO_BIG;
+    else if (close->code == CLOSE_INTERNAL_ERROR)
+        cause = CAUSE_NO_RESOURCES;
+    part(net, close);
+    report_lost(net, cause, 0);
+}
+
+static void feed(struct net_session *net, uint8_t *data, size_t bytes)
+{
+    struct upstream *upstream = &net->upstream;
+    struct message message;
+    size_t consumed;
+    session_upstream_received(&net->core, relay_now(net));
+    while (upstream->stage == UPSTREAM_OPEN) {
+        uint8_t *at = data;
+        enum message_event event =
+            message_read(&upstream->reader, data, bytes, &consumed, &message);
+        data += consumed;
+        bytes -= consumed;
+        switch (event) {
+        case MESSAGE_NEED_MORE:
+            return;
+        case MESSAGE_DATA:
+            if (session_upstream_message(&net->core, relay_now(net)))
+                client_do_deliver(net, &message, whole_frame(at, consumed, &message), consumed);
+            break;
+        case MESSAGE_PING:
+            send_pong(net, message.payload, message.payload_bytes);
+            break;
+        case MESSAGE_PONG:
+            take_pong(net, &message);
+            break;
+        case MESSAGE_CLOSE:
+            take_close(net, &message.close);
+            break;
+        case MESSAGE_ERROR:
+            break_off(net, &message.close);
+            return;
+        }
+    }
+}
+
+/* What the upstream chose is what it will choose from the same offer again. */
+static void remember_choice(struct net_session *net, const char *chosen)
+{
+    const struct client_request *request = net->client.request;
+    if (request->has_offer && net->config->upstream.subprotocols.count != 1)
+        link_remember_choice(net->link, request->offer, request->offer_bytes, chosen);
+}
+
+static void opened(struct net_session *net, const struct dial_outcome *outcome)
+{
+    struct session_actions actions;
+    struct upstream *upstream = &net->upstream;
+    struct dial *dial = upstream->dial; /* it holds what came with the head */
+    const char *subprotocol = outcome->subprotocol;
+    remember_choice(net, subprotocol);
+    upstream->dial = NULL;
+    upstream->stage = UPSTREAM_OPEN;
+    message_reader_init(&upstream->reader, false, &net->config->upstream.limits);
+    session_upstream_upgraded(&net->core, *subprotocol ? subprotocol : NULL, relay_now(net),
+                              &actions);
+    relay_act(net, &actions);
+    if (upstream->stage == UPSTREAM_OPEN && outcome->rest_bytes > 0)
+        feed(net, outcome->rest, outcome->rest_bytes);
+    gather_flush(&net->worker->gather); /* pieces of it may be what dial holds */
+    dial_free(dial);
+}
+
+static void received(struct net_session *net, uint8_t *data, size_t bytes)
+{
+    struct dial_outcome outcome;
+    if (net->upstream.stage == UPSTREAM_OPEN) {
+        feed(net, data, bytes);
+        return;
+    }
+    switch (dial_read(net, data, bytes, &outcome)) {
+    case DIAL_NEED_MORE:
+        return;
+    case DIAL_OPEN:
+        opened(net, &outcome);
+        return;
+    case DIAL_FAILED:
+        end(net, false);
+        report_lost(net, outcome.cause, outcome.http_status);
+        return;
+    }
+}
+
+static void on_read(evutil_socket_t fd, short what, void *argument)
+{
+    struct net_session *net = argument;
+    struct worker *worker = net->worker;
+    int error;
+    (void)fd;
+    (void)what;
+    ssize_t got = conn_read(&net->upstream.conn, worker->receive_buffer, WORKER_RECEIVE_BYTES,
+                            &error);
+    if (got == -1)
+        return;
+    if (got > 0)
+        received(net, worker->receive_buffer, (size_t)got);
+    else
+        lose(net, dial_cause_of(error));
+    gather_flush(&worker->gather);
+    gather_flush(&worker->pongs);
+    relay_touch(net);
+}
+
+/* ---- what goes out ------------------------------------------------------------------------- */
+
+static void report_written(struct net_session *net)
+{
+    struct session_actions actions;
+    session_upstream_written(&net->core, net->upstream.conn.written_offset, relay_now(net),
+                             &actions);
+    if (actions.any)
+        relay_act(net, &actions);
+}
+
+static void on_write(evutil_socket_t fd, short what, void *argument)
+{
+    struct net_session *net = argument;
+    struct upstream *upstream = &net->upstream;
+    (void)what;
+    conn_write_unsent(&upstream->conn);
+    if (upstream->stage == UPSTREAM_OPEN) {
+        report_written(net);
+    } else if (upstream->stage == UPSTREAM_CONNECTING) {
+        if (dial_result(upstream->dial, fd) == 0) {
+            connected(net);
+        } else {
+            conn_close(&upstream->conn, false);
+            connect_next(net);
+        }
+    }
+    relay_touch(net);
+}
+
+/* The last byte of a frame was encoded, and lies used bytes behind what the connection has. */
+static void finish_frame(struct net_session *net, size_t used)
+{
+    struct upstream *upstream = &net->upstream;
+    upstream->is_sending = false;
+    if (upstream->sending.kind == SESSION_SEND_CLOSE)
+        upstream->close_was_sent = true;
+    session_sent(&net->core, &upstream->sending, upstream->conn.queued_offset + used,
+                 relay_now(net));
+}
+
+static size_t encode_payload(struct net_session *net, uint8_t *out, size_t room)
+{
+    struct upstream *upstream = &net->upstream;
+    size_t piece = upstream->sending.payload_bytes - upstream->sending_done;
+    if (piece > room)
+        piece = room;
+    mask_copy(out, upstream->sending.payload + upstream->sending_done, piece, upstream->mask_key,
+              upstream->sending_done);
+    upstream->sending_done += piece;
+    return piece;
+}
+
+static size_t encode_header(struct net_session *net, uint8_t *out)
+{
+    struct upstream *upstream = &net->upstream;
+    struct frame_header header = {.fin = true,
+                                  .masked = true,
+                                  .opcode = upstream->sending.opcode,
+                                  .payload_bytes = upstream->sending.payload_bytes};
+    chance_fill(&net->worker->chance, header.mask_key, sizeof(header.mask_key));
+    memcpy(upstream->mask_key, header.mask_key, sizeof(upstream->mask_key));
+    upstream->sending_done = 0;
+    upstream->is_sending = true;
+    return frame_header_encode(&header, out);
+}
+
+/* The next piece of the stream into the send buffer.  False when nothing fits or nothing is left;
+ * then more_to_send says which. */
+static bool encode_next(struct net_session *net, size_t *used)
+{
+    struct upstream *upstream = &net->upstream;
+    uint8_t *out = net->worker->send_buffer + *used;
+    size_t room = WORKER_SEND_BYTES - *used;
+    if (room < FRAME_HEADER_BYTES_MAX + FRAME_CONTROL_BYTES_MAX) {
+        upstream->more_to_send = true;
+        return false;
+    }
+    if (!upstream->is_sending && upstream->has_pong) {
+        upstream->has_pong = false;
+        *used += encode_control(net, FRAME_PONG, upstream->pong, upstream->pong_bytes, out);
+        return true;
+    }
+    if (!upstream->is_sending) {
+        if (!session_send_next(&net->core, relay_now(net), &upstream->sending))
+            return false;
+        size_t header_bytes = encode_header(net, out);
+        out += header_bytes;
+        room -= header_bytes;
+        *used += header_bytes;
+    }
+    *used += encode_payload(net, out, room);
+    if (upstream->sending_done == upstream->sending.payload_bytes)
+        finish_frame(net, *used);
+    return true;
+}
+
+static void send_what_may_be(struct net_session *net)
+{
+    struct upstream *upstream = &net->upstream;
+    size_t used = 0;
+    upstream->more_to_send = false;
+    if (!conn_is_flushed(&upstream->conn) || upstream->conn.write_error || upstream->close_was_sent)
+        return;
+    while (encode_next(net, &used))
+        ;
+    if (used == 0)
+        return;
+    conn_write_bytes(&upstream->conn, net->worker->send_buffer, used);
+    if (!conn_is_flushed(&upstream->conn))
+        upstream->more_to_send = false; /* it goes on when the socket is writable */
+    report_written(net);
+}
+
+void upstream_flush(struct net_session *net)
+{
+    struct upstream *upstream = &net->upstream;
+    if (upstream->stage == UPSTREAM_BEGIN)
+        begin(net);
+    if (upstream->stage == UPSTREAM_OPEN)
+        send_what_may_be(net);
+    if (upstream->stage == UPSTREAM_OPEN && upstream->conn.write_error == ENOMEM) {
+        end(net, true);
+        report_lost(net, CAUSE_NO_RESOURCES, 0);
+    }
+    if (upstream->stage == UPSTREAM_OPEN)
+        conn_set_reading(&upstream->conn, session_reads_upstream(&net->core));
+}

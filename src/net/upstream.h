@@ -1,0 +1,62 @@
+/*
+ * The upstream's side of a session: one connection at a time, from the lookup of its name to its
+ * end.
+ *
+ * Functions named upstream_do_... carry out what core decided and never call it back.
+ */
+#ifndef WSKEEP_NET_UPSTREAM_H
+#define WSKEEP_NET_UPSTREAM_H
+
+#include "core/session.h"
+#include "net/conn.h"
+#include "net/dial.h"
+#include "proto/message.h"
+
+struct net_session;
+
+enum upstream_stage {
+    UPSTREAM_NONE,
+    UPSTREAM_BEGIN,      /* an attempt was asked for: it begins at the end of the turn */
+    UPSTREAM_RESOLVING,
+    UPSTREAM_CONNECTING,
+    UPSTREAM_UPGRADING,
+    UPSTREAM_OPEN
+};
+
+struct upstream {
+    enum upstream_stage stage;
+    struct conn conn;
+    struct dial *dial; /* while an attempt is under way */
+    struct message_reader reader;
+    struct session_send sending; /* the message being encoded, when sending_done < its bytes */
+    size_t sending_done;
+    uint8_t mask_key[4];
+    bool is_sending;
+    bool close_was_sent;
+    bool more_to_send;  /* the send buffer was full: go on in the next turn */
+    uint8_t pong_bytes; /* payload of the newest Pong that waits; has_pong says whether */
+    bool has_pong;
+    uint8_t pong[FRAME_CONTROL_BYTES_MAX];
+};
+
+void upstream_init(struct net_session *net);
+void upstream_clear(struct net_session *net);
+
+/* ---- carrying out ------------------------------------------------------------------------- */
+
+/* Begin an attempt, with the newest settings of the link. */
+void upstream_do_begin(struct net_session *net);
+
+/* End the connection, or the attempt. */
+void upstream_do_drop(struct net_session *net, enum session_drop drop,
+                      const struct close_frame *close);
+
+/* What TCP says goes to core at once. */
+void upstream_do_probe(struct net_session *net);
+
+/* ---- the turn ----------------------------------------------------------------------------- */
+
+/* The end of a turn: begin what was asked for, send what may be sent, read or do not. */
+void upstream_flush(struct net_session *net);
+
+#endif
