@@ -91,15 +91,20 @@ static struct listener *listener_new(struct link *link, const struct config_list
     return listener;
 }
 
-void listener_close(struct listener *listener)
+/* A Unix socket whose name still leads to it. */
+static bool name_is_ours(const struct listener *listener)
 {
     struct stat now;
-    const char *path = listener->listen->path;
+    return listener->inode != 0 && lstat(listener->listen->path, &now) == 0 &&
+           now.st_ino == listener->inode && now.st_dev == listener->device;
+}
+
+void listener_close(struct listener *listener)
+{
     event_del(&listener->event);
     timers_remove(&listener->worker->timers, &listener->timer);
-    if (listener->inode != 0 && lstat(path, &now) == 0 && now.st_ino == listener->inode &&
-        now.st_dev == listener->device)
-        (void)unlink(path); /* a directory that became read-only keeps a stale name */
+    if (name_is_ours(listener))
+        (void)unlink(listener->listen->path); /* read-only by now: it stays, stale */
     close(listener->fd);
     LIST_REMOVE(listener, entry);
     free(listener);
@@ -244,14 +249,30 @@ static bool bind_beside(int fd, const char *path, struct worker *worker, char *n
     return false;
 }
 
+static bool set_access(const char *name, const struct config_client *client)
+{
+    bool has_owner = client->owner != (uid_t)-1 || client->group != (gid_t)-1;
+    return chmod(name, client->mode) == 0 &&
+           (!has_owner || lchown(name, client->owner, client->group) == 0);
+}
+
+void listener_set_access(const struct listener *listener, const struct config_client *client)
+{
+    const char *name = listener->link->config->name;
+    if (!name_is_ours(listener) || set_access(listener->listen->path, client))
+        return;
+    const struct log_field fields[] = {log_text("link", name),
+                                       log_text("address", listener->listen->text),
+                                       log_text("why", strerror(errno))};
+    log_line(listener->worker->log, LOG_ERROR, "access-unchanged", NULL, fields, 3);
+}
+
 /* Mode, owner and listening come before the name: nobody meets a half-made socket there. */
 static bool settle(int fd, const char *name, const struct listener *listener,
                    const struct config_client *client)
 {
-    bool has_owner = client->owner != (uid_t)-1 || client->group != (gid_t)-1;
-    return chmod(name, client->mode) == 0 &&
-           (!has_owner || lchown(name, client->owner, client->group) == 0) &&
-           listen(fd, LISTENER_BACKLOG) == 0 && rename(name, listener->listen->path) == 0;
+    return set_access(name, client) && listen(fd, LISTENER_BACKLOG) == 0 &&
+           rename(name, listener->listen->path) == 0;
 }
 
 static bool open_unix(struct link *link, const struct config_listen *listen,

@@ -34,6 +34,8 @@ struct listener {
     dev_t device;       /* of a Unix socket's name: to remove only our own */
     ino_t inode;
     bool shortage_is_logged;
+    struct link *next_link; /* while a reload is prepared: whose it will be; NULL: nobody's */
+    const struct config_listen *next_listen;
     LIST_ENTRY(listener) entry;
 };
 
@@ -47,6 +49,9 @@ LIST_HEAD(listener_list, listener);
  */
 bool listener_open(struct link *link, const struct config_listen *listen,
                    const struct config_client *client, struct listener_list *list, char *error);
+
+/* A reload: give the Unix socket the mode and owner of today, if its name is still ours. */
+void listener_set_access(const struct listener *listener, const struct config_client *client);
 
 /* Accept from now on. */
 void listener_start(struct listener *listener);

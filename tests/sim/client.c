@@ -32,7 +32,7 @@ void client_open(struct world *world)
     client->received = 0;
     client->close_code = 0;
     client->answered = client->refused = client->frozen = client->vanished = false;
-    client->left = client->close_sent = client->close_came = client->end_came = false;
+    client->left = client->deserted = client->close_sent = client->close_came = client->end_came = false;
 }
 
 /* ---- what it sends ------------------------------------------------------------------------ */
@@ -109,13 +109,15 @@ void client_finish(struct world *world, enum plan_ending how)
     case ENDING_CLOSES_AND_LEAVES:
         client_put_close(world, plan->close_code, plan->close_reason);
         pipe_flush(&client->in, world->now_ms);
+        client->deserted = true;
         client_leave(world);
         return;
     case ENDING_LEAVES:
+        client->deserted = true;
         client_leave(world);
         return;
     case ENDING_RESETS:
-        client->left = true;
+        client->left = client->deserted = true;
         pipe_reset(&client->in, world->now_ms);
         world_log(world, "client: RST");
         return;

@@ -15,16 +15,15 @@ struct client {
     uint64_t ending_ms;
     uint64_t last_number; /* of the messages that came, from last_source */
     uint32_t last_source;
-    uint32_t gap_count;   /* gap messages since last_source last changed */
     uint32_t gaps_seen;
     uint32_t received;
     uint16_t close_code;    /* that came */
-    const char *close_text; /* that came; of struct world */
     bool answered;   /* the handshake: 101 */
     bool refused;    /* or another status */
     bool frozen;
     bool vanished;
     bool left;       /* closed its socket */
+    bool deserted;   /* and did so without waiting for an answer */
     bool close_sent;
     bool close_came;
     bool end_came; /* EOF */

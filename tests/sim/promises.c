@@ -1,6 +1,7 @@
 /* What may end, when it must, and what everybody is told. */
 #include "promises.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "proto/close.h"

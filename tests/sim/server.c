@@ -30,7 +30,7 @@ static void server_draw_fate(struct world *world, struct server *server)
     server->fate = (enum plan_fate)plan_weighted(chance, plan->fate_weights, FATE_COUNT);
     server->fate_ms = world->now_ms + chance_scale(chance, 0, plan->fate_ms_max);
     if (server->fate == FATE_SHORT)
-        server->fate_count = chance_between(chance, 1, 4);
+        server->fate_count = chance_below(chance, 5);
     if (server->fate == FATE_CUT)
         server->fate_count = chance_scale(chance, 1, 4 * world->plan.client.bytes_max + 256);
     if (chance_one_in(chance, plan->stops_one_in)) {
@@ -58,9 +58,13 @@ static void server_fin(struct world *world, struct conn *conn)
 
 /* ---- what it sends ------------------------------------------------------------------------ */
 
+/* As many as the client's end of it can hold, should it read none. */
 static void server_put_message(struct world *world, struct conn *conn)
 {
     struct server *server = &conn->server;
+    if (!pipe_has_room_for_frame(&conn->down) || world->pushed_count == WORLD_PUSH_COUNT_MAX)
+        return;
+    world->pushed_count++;
     uint32_t bytes = (uint32_t)chance_scale(&world->chance, 0, server->push_bytes_max);
     struct pipe_frame *frame =
         pipe_put(&conn->down, PIPE_MESSAGE, frame_wire_bytes(bytes, false));
@@ -196,8 +200,7 @@ static void server_push(struct world *world, struct conn *conn)
     struct server *server = &conn->server;
     const struct plan_server *plan = &world->plan.server;
     for (uint32_t i = 0; i < plan->push_burst && server->push_left > 0; i++) {
-        if (!pipe_has_room_for_frame(&conn->down) ||
-            conn->down.put - conn->down.written > server->push_bytes_max)
+        if (conn->down.put - conn->down.written > server->push_bytes_max)
             break; /* its own writes would block */
         server->push_left--;
         server_put_message(world, conn);
@@ -210,12 +213,24 @@ static void server_push(struct world *world, struct conn *conn)
 
 /* ---- what it reads ------------------------------------------------------------------------ */
 
+/* A life that ends a round trip after the first message, whatever has come by then. */
+static void server_first_message(struct world *world, struct conn *conn)
+{
+    struct server *server = &conn->server;
+    const struct pipe_path *up = &conn->up.path;
+    server->first_read_ms = world->now_ms;
+    if (server->fate == FATE_SHORT && server->fate_count == 0)
+        server->reset_ms = world->now_ms + up->latency_ms + conn->down.path.latency_ms + 20 +
+                           64 / up->bytes_per_ms;
+}
+
 /* It has lived for its messages and their Pong. */
 static void server_judge_life(struct world *world, struct conn *conn)
 {
     struct server *server = &conn->server;
-    if (server->fate == FATE_SHORT && server->read_count >= server->fate_count &&
-        server->answered_ping && server->reset_ms == PIPE_NEVER)
+    if (server->fate == FATE_SHORT && server->fate_count > 0 &&
+        server->read_count >= server->fate_count && server->answered_ping &&
+        server->reset_ms == PIPE_NEVER)
         server->reset_ms = world->now_ms + chance_below(&world->chance, 3);
 }
 
@@ -226,7 +241,7 @@ static void server_read_frame(struct world *world, struct conn *conn,
     switch ((enum pipe_frame_kind)frame->kind) {
     case PIPE_MESSAGE:
         if (server->read_count++ == 0)
-            server->first_read_ms = world->now_ms;
+            server_first_message(world, conn);
         server->answered_ping = false; /* of this message, not yet */
         server->read_number = frame->number;
         ledger_server_read(world, conn, frame->number);
@@ -306,8 +321,7 @@ static void server_meet_fate(struct world *world, struct conn *conn)
         return;
     case FATE_CLOSE_RST:
         for (uint64_t i = chance_below(&world->chance, 20); i > 0; i--)
-            if (pipe_has_room_for_frame(&conn->down))
-                server_put_message(world, conn);
+            server_put_message(world, conn);
         server_put_any_close(world, conn);
         pipe_flush(&conn->down, world->now_ms);
         server_reset(world, conn);
@@ -316,6 +330,7 @@ static void server_meet_fate(struct world *world, struct conn *conn)
     case FATE_SILENT_UP:
     case FATE_SILENT_DOWN:
         world_log(world, "server %u: %s", conn->number, plan_fate_name(server->fate));
+        conn->blameless = false;
         if (server->fate != FATE_SILENT_DOWN) {
             pipe_silence(&conn->up);
             pipe_silence_acks(&conn->down);
@@ -327,6 +342,7 @@ static void server_meet_fate(struct world *world, struct conn *conn)
         return;
     case FATE_HANG:
         server->reads = false;
+        conn->blameless = false;
         server->again_ms = PIPE_NEVER;
         server->push_left = chance_one_in(&world->chance, 2) ? server->push_left : 0;
         return;
@@ -377,6 +393,7 @@ static void server_do_due(struct world *world, struct conn *conn)
     if (now_ms >= server->stop_ms) {
         server->stop_ms = PIPE_NEVER;
         server->reads = false;
+        conn->blameless = false;
     }
     if (now_ms >= server->again_ms) {
         server->again_ms = PIPE_NEVER;
@@ -431,7 +448,7 @@ void server_open(struct world *world, struct conn *conn)
     if (world->calm && world->short_lives && world->short_left > 0) {
         world->short_left--;
         server->fate = FATE_SHORT;
-        server->fate_count = chance_between(chance, 1, 3);
+        server->fate_count = chance_below(chance, 4);
     }
     if (!world->calm) {
         server_draw_fate(world, server);
@@ -440,6 +457,7 @@ void server_open(struct world *world, struct conn *conn)
             server->ping_ms = world->now_ms + chance_scale(chance, 0, plan->fate_ms_max);
     }
     world->tally->fates[server->fate]++;
+    conn->blameless = server->pong == PONG_ALWAYS;
     server->push_bytes_max = plan->push_bytes_max;
     if (!world->calm && chance_one_in(chance, plan->push_one_in)) {
         server->push_left = plan->push_count_max;

@@ -15,7 +15,8 @@
 enum {
     WORLD_CONN_COUNT = 6, /* the current one, and old ones that still pass something */
     WORLD_PAYLOAD_BYTES_MAX = 16 << 20,
-    WORLD_OLD_PING_COUNT = 16
+    WORLD_OLD_PING_COUNT = 16,
+    WORLD_PUSH_COUNT_MAX = 700
 };
 
 /* One upstream TCP connection.  It outlives its place in the session. */
@@ -28,7 +29,6 @@ struct conn {
 
     bool write_failed;
     bool timed_out;      /* the kernel gave up retransmitting */
-    uint64_t rto_ms;     /* when it will, or when a peer that has forgotten us answers with RST */
     uint64_t last_read;      /* the message that its server has read last */
     uint64_t first_sequence; /* of the outbox when it opened */
     uint64_t next_sequence;  /* the next message that may go out */
@@ -62,6 +62,7 @@ struct world {
     uint32_t stops_left;
     uint32_t conn_number;
     uint32_t turns;
+    uint32_t pushed_count; /* messages from all servers */
     bool calm;
     bool short_lives; /* in the calm */
     uint32_t short_left;
