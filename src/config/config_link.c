@@ -4,14 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/un.h>
 
 #include "config/config_reader.h"
 #include "config/config_value.h"
 
 enum {
-    HEADER_BYTES_MAX = 8192, /* of all together: they share a request's head */
-    LISTEN_PATH_BYTES_MAX = sizeof(((struct sockaddr_un *)0)->sun_path) - 1
+    HEADER_BYTES_MAX = 8192 /* of all together: they share a request's head */
 };
 
 /* ---- name --------------------------------------------------------------------------------- */
@@ -98,11 +96,6 @@ static bool read_listen_unix(struct config_reader *reader, const struct config_n
                            "\"%.200s\" is no path of a socket, expected "
                            "ws+unix:/PATH",
                            node->text);
-        return false;
-    }
-    if (bytes > LISTEN_PATH_BYTES_MAX) {
-        config_reader_fail(reader, node, "a path of %zu bytes, expected at most %d", bytes,
-                           LISTEN_PATH_BYTES_MAX);
         return false;
     }
     for (size_t i = 0; i < bytes; i++) {

@@ -4,10 +4,17 @@
 #include <assert.h>
 #include <string.h>
 
-void barrier_start(struct barrier *barrier, const uint8_t nonce[8])
+void barrier_start(struct barrier *barrier, const uint8_t nonce[8], uint64_t sequence)
 {
-    *barrier = (struct barrier){0};
+    *barrier = (struct barrier){.sent_sequence = sequence, .acked_sequence = sequence};
     memcpy(barrier->nonce, nonce, sizeof barrier->nonce);
+}
+
+void barrier_message(struct barrier *barrier, uint64_t sequence, size_t payload_bytes)
+{
+    assert(sequence > barrier->sent_sequence);
+    barrier->sent_sequence = sequence;
+    barrier->sent_bytes += payload_bytes;
 }
 
 static uint64_t at_least_one(uint64_t now_ms)
@@ -38,15 +45,16 @@ void barrier_forget_oldest(struct barrier *barrier)
     barrier_remove(barrier, 0, 1);
 }
 
-void barrier_send(struct barrier *barrier, uint64_t sequence, uint64_t now_ms,
-                  uint8_t payload[BARRIER_PAYLOAD_BYTES])
+void barrier_send(struct barrier *barrier, uint64_t now_ms, uint8_t payload[BARRIER_PAYLOAD_BYTES])
 {
     if (barrier->ping_count == BARRIER_PING_COUNT_MAX)
         barrier_remove(barrier, 1, 1); /* the oldest still times the acknowledgement */
     barrier->pings[barrier->ping_count++] =
-        (struct barrier_ping){.sequence = sequence, .sent_ms = now_ms};
+        (struct barrier_ping){.sequence = barrier->sent_sequence,
+                              .sent_bytes = barrier->sent_bytes,
+                              .sent_ms = now_ms};
     barrier->last_sent_ms = at_least_one(now_ms);
-    barrier_payload(barrier, sequence, payload);
+    barrier_payload(barrier, barrier->sent_sequence, payload);
 }
 
 void barrier_encoded(struct barrier *barrier, uint64_t end_offset)
@@ -68,6 +76,8 @@ bool barrier_pong(struct barrier *barrier, const uint8_t *payload, size_t payloa
             continue;
         *sequence = barrier->pings[i].sequence;
         *rtt_ms = now_ms - barrier->pings[i].sent_ms;
+        barrier->acked_sequence = barrier->pings[i].sequence;
+        barrier->acked_bytes = barrier->pings[i].sent_bytes;
         barrier->pong_matched = true;
         barrier_remove(barrier, 0, i + 1);
         return true;

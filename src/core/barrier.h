@@ -16,6 +16,7 @@ enum { BARRIER_PING_COUNT_MAX = 4, BARRIER_PAYLOAD_BYTES = 16 };
 
 struct barrier_ping {
     uint64_t sequence;     /* all up to here come before it */
+    uint64_t sent_bytes;   /* payload of all messages before it, on this connection */
     uint64_t end_offset;   /* of its last byte in the connection's stream; 0 until encoded */
     uint64_t sent_ms;
     uint64_t judged_from_ms; /* when the peer's TCP acknowledged it (or we began to read again);
@@ -28,17 +29,27 @@ struct barrier {
     uint8_t ping_count;
     uint64_t last_sent_ms; /* of the newest Ping; 0 before the first */
     bool pong_matched; /* at least one on this connection */
+
+    /* Of this connection's messages, also of those that have left the outbox since
+     * (`overflow: drop-oldest`): the server may still have to read them. */
+    uint64_t sent_sequence; /* of the newest that was sent */
+    uint64_t sent_bytes;    /* payload */
+    uint64_t acked_sequence; /* what Pongs have acknowledged of it */
+    uint64_t acked_bytes;
 };
 
-/* A new connection: no Ping in flight.  nonce is 8 random bytes. */
-void barrier_start(struct barrier *barrier, const uint8_t nonce[8]);
+/* A new connection: no Ping in flight.  nonce is 8 random bytes, sequence the one before the first
+ * message that will be sent. */
+void barrier_start(struct barrier *barrier, const uint8_t nonce[8], uint64_t sequence);
+
+/* A message is sent now. */
+void barrier_message(struct barrier *barrier, uint64_t sequence, size_t payload_bytes);
 
 /*
- * A Ping is sent now.  Fills payload.  When BARRIER_PING_COUNT_MAX are in flight the second
+ * A Ping is sent now, behind the newest message.  Fills payload.  When BARRIER_PING_COUNT_MAX are in flight the second
  * oldest gives up its place: the oldest still times the acknowledgement.
  */
-void barrier_send(struct barrier *barrier, uint64_t sequence, uint64_t now_ms,
-                  uint8_t payload[BARRIER_PAYLOAD_BYTES]);
+void barrier_send(struct barrier *barrier, uint64_t now_ms, uint8_t payload[BARRIER_PAYLOAD_BYTES]);
 
 /* The oldest Ping in flight is of no use any more: its Pong would only be a sign of life. */
 void barrier_forget_oldest(struct barrier *barrier);
@@ -55,6 +66,23 @@ bool barrier_pong(struct barrier *barrier, const uint8_t *payload, size_t payloa
 
 /* The peer's TCP has acknowledged the stream up to acked_offset. */
 void barrier_tcp(struct barrier *barrier, uint64_t acked_offset, uint64_t now_ms);
+
+/* Messages were sent that no Pong has acknowledged. */
+static inline bool barrier_has_unacknowledged(const struct barrier *barrier)
+{
+    return barrier->sent_sequence > barrier->acked_sequence;
+}
+
+static inline uint64_t barrier_unacknowledged_bytes(const struct barrier *barrier)
+{
+    return barrier->sent_bytes - barrier->acked_bytes;
+}
+
+/* A Ping behind a message that no Pong has acknowledged: its own Pong is owed. */
+static inline bool barrier_is_owed(const struct barrier *barrier, const struct barrier_ping *ping)
+{
+    return ping->sequence > barrier->acked_sequence;
+}
 
 /* We did not read or run: what the peer's TCP has acknowledged is judged from now on. */
 void barrier_restart(struct barrier *barrier, uint64_t now_ms);

@@ -54,7 +54,6 @@ static void outbox_check_entry(const struct outbox *outbox, uint64_t sequence, b
 void outbox_check(const struct outbox *outbox)
 {
     uint64_t payload_bytes = 0;
-    uint64_t sent_bytes = 0;
     uint64_t end_offset = 0;
     uint64_t end_sequence = outbox->first_sequence + outbox->entry_count;
     bool exposed = true;
@@ -68,8 +67,6 @@ void outbox_check(const struct outbox *outbox)
         exposed = entry->exposed;
         end_offset = entry->end_offset;
         payload_bytes += entry->payload_bytes;
-        if (sequence < outbox->next_sequence)
-            sent_bytes += entry->payload_bytes;
         if (entry->chunk->capacity > CHUNK_BYTES_MAX)
             continue;
         if (entry->chunk != chunk) {
@@ -81,7 +78,6 @@ void outbox_check(const struct outbox *outbox)
     }
     assert(!chunk || (chunk->live_count == live_count && chunk == outbox->chunk_last));
     assert(payload_bytes == outbox->payload_bytes);
-    assert(sent_bytes == outbox->sent_bytes);
 }
 #else
 void outbox_check(const struct outbox *outbox)
@@ -96,7 +92,6 @@ static void outbox_assert(const struct outbox *outbox)
     assert(outbox->first_sequence <= outbox->written_sequence);
     assert(outbox->written_sequence <= outbox->next_sequence);
     assert(outbox->next_sequence <= outbox->first_sequence + outbox->entry_count);
-    assert(outbox->sent_bytes <= outbox->payload_bytes);
     outbox_check(outbox);
 }
 
@@ -205,6 +200,13 @@ static bool outbox_is_full_for(const struct outbox *outbox, size_t payload_bytes
            payload_bytes > outbox->payload_bytes_max - outbox->payload_bytes;
 }
 
+bool outbox_would_be_full(const struct outbox *outbox, size_t payload_bytes)
+{
+    return !outbox_is_too_big(outbox, payload_bytes) &&
+           (outbox_is_full_for(outbox, payload_bytes) ||
+            !budget_has_room(outbox->budget, outbox_cost(payload_bytes)));
+}
+
 enum outbox_result outbox_push(struct outbox *outbox, enum frame_opcode opcode,
                                const uint8_t *payload, size_t payload_bytes)
 {
@@ -244,9 +246,7 @@ enum outbox_result outbox_push(struct outbox *outbox, enum frame_opcode opcode,
 static void outbox_pop(struct outbox *outbox)
 {
     struct outbox_entry *entry = outbox_entry_of(outbox, outbox->first_sequence);
-    if (outbox->next_sequence > outbox->first_sequence)
-        outbox->sent_bytes -= entry->payload_bytes;
-    else
+    if (outbox->next_sequence == outbox->first_sequence)
         outbox->next_sequence++;
     outbox->payload_bytes -= entry->payload_bytes;
     budget_give(outbox->budget, outbox_cost(entry->payload_bytes));
@@ -298,9 +298,7 @@ struct outbox_entry *outbox_next(struct outbox *outbox)
 
 void outbox_advance(struct outbox *outbox)
 {
-    struct outbox_entry *entry = outbox_next(outbox);
-    assert(entry != NULL);
-    outbox->sent_bytes += entry->payload_bytes;
+    assert(outbox_next(outbox) != NULL);
     outbox->next_sequence++;
 }
 
@@ -338,30 +336,37 @@ uint32_t outbox_acknowledge(struct outbox *outbox, uint64_t sequence)
     return count;
 }
 
-uint32_t outbox_rewind(struct outbox *outbox)
+void outbox_rewind(struct outbox *outbox)
 {
-    uint32_t exposed_count = 0;
     for (uint64_t sequence = outbox->first_sequence; sequence < outbox->next_sequence; sequence++)
         outbox_entry_of(outbox, sequence)->end_offset = 0;
     outbox->next_sequence = outbox->first_sequence;
     outbox->written_sequence = outbox->first_sequence;
-    outbox->sent_bytes = 0;
-    /* Messages are sent in order, so the exposed ones are the front, of this connection or of an
-     * earlier one that came further. */
-    while (exposed_count < outbox->entry_count &&
-           outbox_entry_of(outbox, outbox->first_sequence + exposed_count)->exposed)
-        exposed_count++;
     outbox_assert(outbox);
-    return exposed_count;
+}
+
+/* Messages are sent in order, so the exposed ones are the front, of this connection or of an
+ * earlier one that came further. */
+uint32_t outbox_exposed_count(const struct outbox *outbox)
+{
+    uint32_t count = 0;
+    while (count < outbox->entry_count &&
+           outbox_entry_of(outbox, outbox->first_sequence + count)->exposed)
+        count++;
+    return count;
+}
+
+bool outbox_can_drop_oldest(const struct outbox *outbox)
+{
+    bool in_mid_frame = outbox->next_sequence > outbox->first_sequence &&
+                        outbox->written_sequence == outbox->first_sequence;
+    return outbox->entry_count > 0 && !in_mid_frame;
 }
 
 bool outbox_drop_oldest(struct outbox *outbox, uint64_t *payload_bytes)
 {
-    if (outbox->entry_count == 0)
+    if (!outbox_can_drop_oldest(outbox))
         return false;
-    if (outbox->next_sequence > outbox->first_sequence &&
-        outbox->written_sequence == outbox->first_sequence)
-        return false; /* in the middle of its frame */
     *payload_bytes = outbox_entry_of(outbox, outbox->first_sequence)->payload_bytes;
     outbox_pop(outbox);
     outbox_shrink(outbox);

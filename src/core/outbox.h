@@ -54,7 +54,6 @@ struct outbox {
     uint64_t written_sequence; /* all before it are wholly with the kernel on this connection */
     uint64_t payload_bytes;
     uint64_t payload_bytes_max;
-    uint64_t sent_bytes; /* payload of [first, next): sent here and not acknowledged */
     struct outbox_chunk *chunk_last; /* being filled */
     struct budget *budget;
 };
@@ -69,6 +68,9 @@ void outbox_set_limits(struct outbox *outbox, uint32_t entry_count_max, uint64_t
 /* Copy a message in at the end. */
 enum outbox_result outbox_push(struct outbox *outbox, enum frame_opcode opcode,
                                const uint8_t *payload, size_t payload_bytes);
+
+/* True while outbox_push() of so many bytes would say OUTBOX_FULL. */
+bool outbox_would_be_full(const struct outbox *outbox, size_t payload_bytes);
 
 /* The next message to send on this connection, or NULL. */
 struct outbox_entry *outbox_next(struct outbox *outbox);
@@ -90,9 +92,11 @@ uint64_t outbox_written(struct outbox *outbox, uint64_t written_offset);
  * acknowledge what was not encoded on this connection: a larger sequence is asserted. */
 uint32_t outbox_acknowledge(struct outbox *outbox, uint64_t sequence);
 
-/* The connection is gone: send again from the head.  Returns how many exposed messages there
- * are, which the next connection repeats. */
-uint32_t outbox_rewind(struct outbox *outbox);
+/* The connection is gone: send again from the head. */
+void outbox_rewind(struct outbox *outbox);
+
+/* After a rewind: how many messages some server may have, which the next connection repeats. */
+uint32_t outbox_exposed_count(const struct outbox *outbox);
 
 /*
  * Drop the oldest message, for `overflow: drop-oldest`.  It may have been sent already: then
@@ -100,6 +104,7 @@ uint32_t outbox_rewind(struct outbox *outbox);
  * encoded but not wholly written is in the middle of its frame and stays.  False when the oldest
  * must stay, or there is none.  *payload_bytes gets its size.
  */
+bool outbox_can_drop_oldest(const struct outbox *outbox);
 bool outbox_drop_oldest(struct outbox *outbox, uint64_t *payload_bytes);
 
 /* Everything leaves (the session gives up).  Returns how many. */

@@ -226,7 +226,7 @@ static void session_tell_client(const struct session_end *end, struct session_ac
     close_set(&actions->client_close, CLOSE_BAD_GATEWAY, reason);
 }
 
-/* The answer to a client's Close: its own code when everything arrived, else 1011 (rule 5). */
+/* The answer to a client's Close: its own when everything arrived, else 1011 (rule 5). */
 static void session_receipt(struct session *session, uint32_t lost_count,
                             struct session_actions *actions)
 {
@@ -238,7 +238,7 @@ static void session_receipt(struct session *session, uint32_t lost_count,
         close_set(&actions->client_close, CLOSE_INTERNAL_ERROR, reason);
         return;
     }
-    close_set(&actions->client_close, session->client_close->code, NULL);
+    actions->client_close = *session->client_close;
 }
 
 void session_give_up(struct session *session, uint32_t count, uint64_t bytes, enum cause cause,
@@ -422,12 +422,14 @@ static void session_forget_connection(struct session *session, bool was_open, ui
     session->lost_ms = now_ms;
     session->unopened_since_ms = now_ms;
     session->ping_now = false;
-    session->repeat_count = outbox_rewind(&session->outbox);
-    if (!session_sent_is_enough(session))
+    outbox_rewind(&session->outbox);
+    if (!session->pong_given_up)
         return;
     /* without_pong: sent came true at this very end: what was exposed counts as delivered. */
-    for (uint64_t bytes; session->repeat_count > 0; session->repeat_count--)
+    for (uint32_t count = outbox_exposed_count(&session->outbox); count > 0; count--) {
+        uint64_t bytes;
         session->counters.sent += outbox_drop_oldest(&session->outbox, &bytes);
+    }
 }
 
 /* One connection, or one attempt, has ended: decide what that means. */
@@ -530,11 +532,10 @@ static void session_gap(struct session *session, uint64_t now_ms, struct session
     session->counters.gaps++;
     actions->gap = true;
     actions->gap_ms = now_ms - session->lost_ms;
-    if (session->client != SESSION_CLIENT_OPEN)
-        return;
-    if (session->settings->on_gap == ON_GAP_NOTIFY)
+    /* Whoever is still handed messages is told: also a client that waits for its receipt. */
+    if (session->settings->on_gap == ON_GAP_NOTIFY && session_delivers(session))
         actions->deliver_gap = true;
-    if (session->settings->on_gap == ON_GAP_CLOSE)
+    if (session->settings->on_gap == ON_GAP_CLOSE && session->client == SESSION_CLIENT_OPEN)
         session_close_client(session, CLOSE_RESTART, "wskeep: gap", CAUSE_CLIENT_CLOSED, now_ms,
                              actions);
 }
@@ -543,7 +544,7 @@ static void session_open(struct session *session, uint64_t now_ms, struct sessio
 {
     uint8_t nonce[8];
     session->random.fill(session->random.context, nonce, sizeof nonce);
-    barrier_start(&session->barrier, nonce);
+    barrier_start(&session->barrier, nonce, session->outbox.first_sequence - 1);
     heartbeat_start(&session->upstream_life, now_ms);
     heartbeat_set_reading(&session->upstream_life, !session->upstream_full, now_ms);
     session->mismatches_in_a_row = 0;
@@ -551,10 +552,9 @@ static void session_open(struct session *session, uint64_t now_ms, struct sessio
     session->close_sent = false;
     session->ping_now = false;
     session->bytes_since_ping = 0;
-    session->ping_sequence = session->outbox.first_sequence - 1;
     session->replay_begins = !outbox_is_empty(&session->outbox);
     session_enter(session, SESSION_OPEN, CAUSE_NONE, now_ms, actions);
-    actions->repeats = session->repeat_count;
+    actions->repeats = outbox_exposed_count(&session->outbox);
     if (session->counters.connections > 1)
         session_gap(session, now_ms, actions);
 }
@@ -592,8 +592,7 @@ bool session_upstream_message(struct session *session, uint64_t now_ms)
     if (session->state != SESSION_OPEN)
         return false;
     session->data_ms = now_ms;
-    /* A client that sent its Close and waits for the receipt may still be listening. */
-    if (session->client != SESSION_CLIENT_OPEN && session->client != SESSION_CLIENT_CLOSING)
+    if (!session_delivers(session))
         return false;
     session->moved = true;
     session->counters.received++;
@@ -810,6 +809,7 @@ void session_did_not_run(struct session *session, uint64_t now_ms)
         barrier_restart(&session->barrier, now_ms);
         session->data_ms = now_ms;
     }
+    session->unopened_since_ms = now_ms; /* nobody tried to connect meanwhile */
     if (session->client == SESSION_CLIENT_WAITING && session->client_deadline_ms != SETTINGS_NEVER)
         session->client_deadline_ms =
             session_after(now_ms, session->settings->connect_timeout_ms);

@@ -158,11 +158,9 @@ struct session {
     uint64_t data_ms;             /* last data message from upstream, for silence */
     uint64_t both_paused_ms;      /* neither side is read since; 0: no */
     uint64_t bytes_since_ping;    /* message bytes encoded after the newest Ping */
-    uint64_t ping_sequence;       /* what the newest Ping of this connection covers */
     uint64_t rtt_ms;              /* of the last matching Pong */
     uint64_t inbox_bytes;         /* waiting for the client, as net last said */
     uint64_t refused_bytes;       /* client_full: the size of the message that did not fit */
-    uint32_t repeat_count;        /* exposed messages that the next connection repeats */
     enum cause client_cause;      /* how the client ended */
     struct close_frame *client_close; /* the Close that came from the client, while a receipt or
                                          the upstream's Close is owed; owned */
@@ -199,7 +197,11 @@ void session_start(struct session *session, const char *subprotocol, uint64_t no
 /* The client needs no heartbeat (a Unix socket cannot lose its peer unseen).  Before start. */
 void session_client_without_heartbeat(struct session *session);
 
-/* Use other settings from now on.  Called before an attempt, when the link was reloaded. */
+/*
+ * Use other settings from now on.  Called before an attempt, when the link was reloaded.  What an
+ * earlier connection exposed is repeated, also when `acknowledge` is now `sent`: it was taken
+ * under the other promise.
+ */
 void session_use_settings(struct session *session, const struct session_settings *settings);
 
 /* ---- the upstream ------------------------------------------------------------------------- */
@@ -293,7 +295,8 @@ void session_shutdown(struct session *session, uint64_t now_ms, struct session_a
 uint64_t session_deadline_ms(const struct session *session);
 bool session_reads_client(const struct session *session);
 bool session_reads_upstream(const struct session *session);
-bool session_has_room(const struct session *session);      /* offer the kept message again */
+/* Offer the kept message again: it would not be NOT_NOW, as far as one can tell. */
+bool session_has_room(const struct session *session);
 bool session_has_to_send(struct session *session, uint64_t now_ms);
 
 /* The whole structure's invariants; aborts when one is broken. */

@@ -7,11 +7,6 @@
 
 /* ---- backpressure ------------------------------------------------------------------------- */
 
-static bool session_delivers(const struct session *session)
-{
-    return session->client == SESSION_CLIENT_OPEN || session->client == SESSION_CLIENT_CLOSING;
-}
-
 void session_pause_changed(struct session *session, uint64_t now_ms)
 {
     bool both = session->client_full && session->upstream_full;
@@ -84,13 +79,10 @@ static void session_set_client_full(struct session *session, bool full, uint64_t
 
 bool session_has_room(const struct session *session)
 {
-    const struct outbox *outbox = &session->outbox;
-    if (!session->client_full)
+    if (!session->client_full || !outbox_would_be_full(&session->outbox, session->refused_bytes))
         return true;
-    return outbox->entry_count < outbox->entry_count_max &&
-           outbox->payload_bytes <= outbox->payload_bytes_max &&
-           session->refused_bytes <= outbox->payload_bytes_max - outbox->payload_bytes &&
-           budget_has_room(outbox->budget, session->refused_bytes + OUTBOX_OVERHEAD_BYTES);
+    return session->settings->overflow == OVERFLOW_DROP_OLDEST &&
+           outbox_can_drop_oldest(&session->outbox);
 }
 
 bool session_reads_client(const struct session *session)
@@ -123,6 +115,7 @@ static enum session_take session_refuse_message(struct session *session, uint16_
                                                 uint64_t now_ms, struct session_actions *actions)
 {
     session_give_up(session, 1, payload_bytes, CAUSE_OVERFLOW, actions);
+    session_set_client_full(session, false, 0, now_ms); /* nothing is kept any more */
     if (session->client == SESSION_CLIENT_OPEN)
         session_close_client(session, code, reason, CAUSE_OVERFLOW, now_ms, actions);
     return SESSION_IGNORED;
@@ -246,9 +239,10 @@ void session_client_lost(struct session *session, enum cause cause, uint64_t now
 
 /* ---- the client's heartbeat --------------------------------------------------------------- */
 
+/* Not after the client's Close: few endpoints answer Pings then, and drain_timeout bounds it. */
 static bool session_client_has_heartbeat(const struct session *session)
 {
-    return session_delivers(session) && session->client_beats &&
+    return session->client == SESSION_CLIENT_OPEN && session->client_beats &&
            session->settings->client_heartbeat.interval_ms != SETTINGS_NEVER;
 }
 

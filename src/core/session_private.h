@@ -74,6 +74,13 @@ static inline bool session_sent_is_enough(const struct session *session)
     return session->settings->acknowledge == ACKNOWLEDGE_SENT || session->pong_given_up;
 }
 
+/* Messages reach the client.  One that sent its Close and waits for the receipt may still be
+ * listening. */
+static inline bool session_delivers(const struct session *session)
+{
+    return session->client == SESSION_CLIENT_OPEN || session->client == SESSION_CLIENT_CLOSING;
+}
+
 static inline bool session_is_attempting(const struct session *session)
 {
     return session->state == SESSION_RESOLVING || session->state == SESSION_CONNECTING ||

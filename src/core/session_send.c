@@ -16,11 +16,12 @@ static bool session_is_draining(const struct session *session)
     return session->client == SESSION_CLIENT_CLOSING || session->client == SESSION_CLIENT_GONE;
 }
 
-/* Messages were sent that no Ping in flight covers. */
-static bool session_has_uncovered(const struct session *session)
+/* As many in flight as may be, and the oldest of them is owed its Pong. */
+static bool session_has_pings_enough(const struct session *session)
 {
-    return session->outbox.next_sequence - 1 > session->ping_sequence &&
-           outbox_has_unacknowledged(&session->outbox);
+    const struct barrier *barrier = &session->barrier;
+    return barrier->ping_count == BARRIER_PING_COUNT_MAX &&
+           barrier_is_owed(barrier, &barrier->pings[0]);
 }
 
 /* The acknowledgement is wanted sooner than ping_spacing gives it. */
@@ -30,51 +31,42 @@ static bool session_ping_is_urgent(const struct session *session)
     return session->bytes_since_ping >= SESSION_PING_AFTER_BYTES ||
            outbox->payload_bytes >= outbox->payload_bytes_max / 2 ||
            outbox->entry_count > outbox->entry_count_max / 2 ||
-           outbox->sent_bytes >= session->settings->window_bytes / 2 ||
+           barrier_unacknowledged_bytes(&session->barrier) >= session->settings->window_bytes / 2 ||
            session_is_draining(session);
 }
 
-/* The newest Ping in flight covers a message that is still unacknowledged: so does its Pong. */
-static bool session_has_barrier(const struct session *session)
-{
-    const struct barrier *barrier = &session->barrier;
-    return barrier->ping_count > 0 && barrier->pings[barrier->ping_count - 1].sequence >=
-                                          session->outbox.first_sequence;
-}
-
-/* When a Ping is due that needs nothing more to be sent first. */
+/* When a Ping is due that needs nothing more to be sent first: one whose Pong is owed is in flight
+ * at a time, and others follow it when that does not come. */
 uint64_t session_ping_deadline_ms(const struct session *session)
 {
     const struct barrier *barrier = &session->barrier;
-    if (session_sent_is_enough(session) || !outbox_has_unacknowledged(&session->outbox))
+    if (session_sent_is_enough(session) || !barrier_has_unacknowledged(barrier))
         return SETTINGS_NEVER;
-    if (session_has_barrier(session)) {
-        if (barrier->ping_count == BARRIER_PING_COUNT_MAX &&
-            barrier->pings[0].sequence >= session->outbox.first_sequence)
+    if (barrier->ping_count > 0 &&
+        barrier_is_owed(barrier, &barrier->pings[barrier->ping_count - 1])) {
+        if (session_has_pings_enough(session))
             return SETTINGS_NEVER;
         return session_after(barrier->last_sent_ms, session_follow_up_ms(session));
     }
-    if (!session_has_uncovered(session))
-        return SETTINGS_NEVER;
     if (barrier->last_sent_ms == 0 || session_ping_is_urgent(session))
         return 0;
     return session_after(barrier->last_sent_ms, session->settings->ping_spacing_ms);
 }
 
 /*
- * The acknowledgement times out: counted from the oldest Ping in flight that covers a message
- * which is still unacknowledged, from when the peer's TCP had it.  Until then what its TCP
- * acknowledges is life, and the heartbeat judges.
+ * The acknowledgement times out: counted from the oldest Ping in flight whose Pong is owed, from
+ * when the peer's TCP had it.  Until then what its TCP acknowledges is life, and the heartbeat
+ * judges.
  */
 uint64_t session_ack_deadline_ms(const struct session *session)
 {
     const struct barrier *barrier = &session->barrier;
     if (session_sent_is_enough(session) || session->upstream_full ||
-        !outbox_has_unacknowledged(&session->outbox))
+        !barrier_has_unacknowledged(barrier))
         return SETTINGS_NEVER;
     for (unsigned i = 0; i < barrier->ping_count; i++) {
         const struct barrier_ping *ping = &barrier->pings[i];
-        if (ping->sequence < session->outbox.first_sequence)
+        if (!barrier_is_owed(barrier, ping))
             continue;
         if (ping->judged_from_ms == 0)
             return SETTINGS_NEVER;
@@ -93,9 +85,9 @@ static struct outbox_entry *session_next_message(struct session *session)
     if (!entry || session_sent_is_enough(session))
         return entry;
     uint64_t window_bytes = session->settings->window_bytes;
-    if (outbox_has_unacknowledged(outbox) &&
-        (outbox->sent_bytes > window_bytes ||
-         entry->payload_bytes > window_bytes - outbox->sent_bytes))
+    uint64_t sent_bytes = barrier_unacknowledged_bytes(&session->barrier);
+    if (barrier_has_unacknowledged(&session->barrier) &&
+        (sent_bytes > window_bytes || entry->payload_bytes > window_bytes - sent_bytes))
         return NULL;
     return entry;
 }
@@ -103,13 +95,11 @@ static struct outbox_entry *session_next_message(struct session *session)
 static bool session_send_ping(struct session *session, uint64_t now_ms, struct session_send *send)
 {
     struct barrier *barrier = &session->barrier;
-    if (barrier->ping_count == BARRIER_PING_COUNT_MAX &&
-        barrier->pings[0].sequence < session->outbox.first_sequence)
+    if (barrier->ping_count == BARRIER_PING_COUNT_MAX && !session_has_pings_enough(session))
         barrier_forget_oldest(barrier); /* it times nothing: its messages are acknowledged */
-    session->ping_sequence = session->outbox.next_sequence - 1;
     session->bytes_since_ping = 0;
     session->ping_now = false;
-    barrier_send(barrier, session->ping_sequence, now_ms, send->body);
+    barrier_send(barrier, now_ms, send->body);
     send->kind = SESSION_SEND_PING;
     send->opcode = FRAME_PING;
     send->payload = send->body;
@@ -150,6 +140,7 @@ bool session_send_next(struct session *session, uint64_t now_ms, struct session_
     send->opcode = (enum frame_opcode)entry->opcode;
     send->payload = entry->payload;
     send->payload_bytes = entry->payload_bytes;
+    barrier_message(&session->barrier, session->outbox.next_sequence, entry->payload_bytes);
     outbox_advance(&session->outbox); /* from here on it is in the middle of its frame */
     return true;
 }

@@ -137,6 +137,19 @@ void report_given_up(const struct net_session *net, const struct session_actions
     line_end(&line, net->worker, is_final ? LOG_ERROR : LOG_WARNING, "given-up");
 }
 
+void report_left_behind(const struct net_session *net)
+{
+    const struct client_kept *kept = &net->client.kept;
+    if (!net->is_begun)
+        return;
+    const struct session_actions actions = {
+        .given_up_cause = CAUSE_SHUTDOWN,
+        .given_up_count = net->core.outbox.entry_count + kept->has_message,
+        .given_up_bytes = net->core.outbox.payload_bytes + kept->payload_bytes};
+    if (actions.given_up_count > 0)
+        report_given_up(net, &actions);
+}
+
 void report_gap(const struct net_session *net, uint64_t gap_ms)
 {
     struct line line;

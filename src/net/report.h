@@ -18,6 +18,9 @@ void report_move(const struct net_session *net, const struct session_actions *ac
 /* Messages that nobody acknowledged were given up. */
 void report_given_up(const struct net_session *net, const struct session_actions *actions);
 
+/* We stop at once: what the session still holds is given up, and counted as that. */
+void report_left_behind(const struct net_session *net);
+
 void report_gap(const struct net_session *net, uint64_t gap_ms);
 void report_pong_unsupported(const struct net_session *net);
 void report_mutual_stall(const struct net_session *net);

@@ -17,6 +17,12 @@ static uint64_t clock_ms(clockid_t clock)
     return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
 }
 
+/* How long the machine has slept.  Signed: now_ms was read a moment ago, so it may seem less. */
+static int64_t asleep(uint64_t now_ms)
+{
+    return (int64_t)now_ms - (int64_t)clock_ms(CLOCK_MONOTONIC);
+}
+
 uint64_t worker_now(struct worker *worker)
 {
     if (!worker->now_is_read) {
@@ -62,7 +68,7 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
     STAILQ_INIT(&worker->touched);
     STAILQ_INIT(&worker->again);
     STAILQ_INIT(&worker->dead);
-    worker->asleep_ms = clock_ms(CLOCK_BOOTTIME) - clock_ms(CLOCK_MONOTONIC);
+    worker->asleep_ms = asleep(clock_ms(CLOCK_BOOTTIME));
 
     struct event_config *config = event_config_new();
     if (config) {
@@ -116,8 +122,8 @@ void worker_clear(struct worker *worker)
 static bool did_not_run(struct worker *worker)
 {
     uint64_t now_ms = worker_now(worker);
-    uint64_t asleep_ms = now_ms - clock_ms(CLOCK_MONOTONIC);
-    bool slept = asleep_ms > worker->asleep_ms + WORKER_LATE_MS;
+    int64_t asleep_ms = asleep(now_ms);
+    bool slept = asleep_ms - worker->asleep_ms > WORKER_LATE_MS;
     if (slept)
         worker->asleep_ms = asleep_ms;
     uint64_t due_ms = timers_earliest_ms(&worker->timers);

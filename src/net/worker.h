@@ -48,7 +48,7 @@ struct worker {
 
     uint64_t now_ms;    /* of this turn, once it was asked for */
     bool now_is_read;
-    uint64_t asleep_ms; /* CLOCK_BOOTTIME minus CLOCK_MONOTONIC: grows while the machine sleeps */
+    int64_t asleep_ms; /* CLOCK_BOOTTIME minus CLOCK_MONOTONIC: grows while the machine sleeps */
     int timer_fd;
     struct event timer_event;
     uint64_t timer_armed_ms;

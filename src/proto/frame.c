@@ -14,18 +14,26 @@ static bool opcode_is_known(unsigned opcode)
     return opcode <= FRAME_BINARY || (opcode >= FRAME_CLOSE && opcode <= FRAME_PONG);
 }
 
-/* What the first two bytes say, before any length is known. */
-static enum frame_result check_first_bytes(uint8_t first, uint8_t second,
-                                           const struct frame_rules *rules)
+/* FIN, the reserved bits and the opcode: the first byte alone. */
+static enum frame_result check_first_byte(uint8_t first, const struct frame_rules *rules)
 {
     unsigned opcode = first & 0x0f;
     if (!opcode_is_known(opcode))
         return FRAME_ERR_OPCODE;
-    bool control = frame_opcode_is_control((enum frame_opcode)opcode);
     bool rsv1_fits = rules->rsv1_allowed && (opcode == FRAME_TEXT || opcode == FRAME_BINARY);
     if ((first & 0x30) || ((first & 0x40) && !rsv1_fits))
         return FRAME_ERR_RESERVED_BITS;
-    if (control && (!(first & 0x80) || (second & 0x7f) > FRAME_CONTROL_BYTES_MAX))
+    if (frame_opcode_is_control((enum frame_opcode)opcode) && !(first & 0x80))
+        return FRAME_ERR_CONTROL_SHAPE;
+    return FRAME_OK;
+}
+
+/* The mask bit and the short length, before any other length is known. */
+static enum frame_result check_second_byte(uint8_t first, uint8_t second,
+                                           const struct frame_rules *rules)
+{
+    bool control = frame_opcode_is_control((enum frame_opcode)(first & 0x0f));
+    if (control && (second & 0x7f) > FRAME_CONTROL_BYTES_MAX)
         return FRAME_ERR_CONTROL_SHAPE;
     if (((second & 0x80) != 0) != rules->masked)
         return FRAME_ERR_MASK;
@@ -55,9 +63,14 @@ enum frame_result frame_header_decode(const uint8_t *data, size_t data_bytes,
                                       size_t *header_bytes)
 {
     *header_bytes = 0;
+    if (data_bytes < 1)
+        return FRAME_NEED_MORE;
+    enum frame_result result = check_first_byte(data[0], rules);
+    if (result != FRAME_OK)
+        return result;
     if (data_bytes < 2)
         return FRAME_NEED_MORE;
-    enum frame_result result = check_first_bytes(data[0], data[1], rules);
+    result = check_second_byte(data[0], data[1], rules);
     if (result != FRAME_OK)
         return result;
 

@@ -61,9 +61,9 @@ struct frame_rules {
  * header             out; written only when FRAME_OK is returned
  * header_bytes       out; bytes to consume, 0 unless FRAME_OK is returned
  *
- * An error is reported as soon as the bytes that show it are here.  Returns FRAME_OK,
- * FRAME_NEED_MORE, or the first rule broken.  After an error the stream cannot be
- * resumed: close with frame_result_close_code() (7.4.1).
+ * An error is reported as soon as the first byte, the second, or the whole length shows it.
+ * Returns FRAME_OK, FRAME_NEED_MORE, or the first rule broken.  After an error the stream
+ * cannot be resumed: close with frame_result_close_code() (7.4.1).
  */
 enum frame_result frame_header_decode(const uint8_t *data, size_t data_bytes,
                                       const struct frame_rules *rules, struct frame_header *header,

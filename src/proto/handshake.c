@@ -231,6 +231,8 @@ static const char *status_phrase(unsigned status)
         return "Not Found";
     case 405:
         return "Method Not Allowed";
+    case 408:
+        return "Request Timeout";
     case 426:
         return "Upgrade Required";
     case 431:

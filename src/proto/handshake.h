@@ -37,11 +37,11 @@ struct handshake_request {
 /*
  * Check a client's head against 4.2.1.  Returns 101 and fills *request, or the HTTP status of
  * the refusal with *why in a few words for the answer's body and the log:
- *   400 malformed (method not GET with HTTP/1.1, Host missing or twice, key missing, twice or not
- *       base64 of 16 bytes, a body announced, a token list malformed, two Origins, ...)
+ *   400 malformed (HTTP/1.0, Host missing or twice, key missing, twice or not base64 of 16 bytes,
+ *       a body announced, a token list malformed, two Origins, ...)
  *   405 a method that is not GET
  *   426 no Upgrade: websocket, or a version other than 13 (the answer names 13, 4.2.2)
- *   505 a version that is not HTTP/1.1
+ *   505 a version that is not HTTP/1.x (RFC 9110 15.6.6)
  */
 unsigned handshake_check_request(const struct http_head *head, struct handshake_request *request,
                                  const char **why);

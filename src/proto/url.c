@@ -164,19 +164,32 @@ static int decoded_byte(const char **text)
     return high * 16 + low;
 }
 
-/* No segment that climbs, no slash in disguise, nothing that could end the request line. */
+/* As written: nothing that could end the request line, nor begin a fragment. */
+static bool is_plain_path_byte(int byte)
+{
+    return byte > ' ' && byte <= '~' && byte != '\\' && byte != '#';
+}
+
+/* Behind a percent sign it stays one, so a space or UTF-8 is fine; a slash in disguise is not. */
+static bool is_escaped_path_byte(int byte)
+{
+    return byte >= ' ' && byte != 0x7f && byte != '/' && byte != '\\';
+}
+
+/* No segment that climbs: "." or "..", nor "..;x", which some servers read as "..". */
 static bool path_is_safe(const char *path, const char *end)
 {
     unsigned dots = 0; /* the segment so far is this many dots, and nothing else */
     bool only_dots = true;
     while (path < end) {
-        bool plain = *path != '%';
+        bool is_escaped = *path == '%';
         int byte = decoded_byte(&path);
-        if (byte <= ' ' || byte > '~' || byte == '\\' || path > end)
+        if (path > end || !(is_escaped ? is_escaped_path_byte(byte) : is_plain_path_byte(byte)))
+            return false;
+        bool climbs = only_dots && (dots == 1 || dots == 2);
+        if (climbs && (byte == '/' || byte == ';'))
             return false;
         if (byte == '/') {
-            if (!plain || (only_dots && (dots == 1 || dots == 2)))
-                return false;
             dots = 0;
             only_dots = true;
         } else if (byte == '.') {
@@ -222,6 +235,7 @@ bool url_target_strip_own(char *target)
 {
     static const char own[] = "wskeep-";
     bool found = false;
+    bool kept = false; /* a parameter of the client's, which may be empty */
     char *query = strchr(target, '?');
     if (!query)
         return false;
@@ -232,15 +246,16 @@ bool url_target_strip_own(char *target)
         if (strncmp(from, own, sizeof own - 1) == 0) {
             found = true;
         } else {
-            if (to != query + 1)
+            if (kept)
                 *to++ = '&';
             memmove(to, from, bytes);
             to += bytes;
+            kept = true;
         }
         from = next;
     }
     if (!found)
         return false; /* nothing was moved to another place */
-    *(to == query + 1 ? query : to) = '\0';
+    *(kept ? to : query) = '\0';
     return true;
 }

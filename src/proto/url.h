@@ -45,9 +45,9 @@ void url_host_header(const struct url *url, char *out);
  * The client's path is appended to the base path (one slash between), its query to the base
  * query (with '&').  Returns false, and the client gets 400, when the client's target is not
  * origin-form ("/..."; absolute-form and authority-form would name a host), has a "." or ".."
- * segment in plain or percent-encoded form ("%2e", and "%2f" or "%5c" or a backslash anywhere in
- * the path), an empty first segment ("//host"), a control character, or does not fit into
- * out (URL_TARGET_BYTES_MAX + 1).
+ * segment in plain or percent-encoded form ("%2e", also "..;x", and "%2f" or "%5c" or a backslash
+ * anywhere in the path), an empty first segment ("//host"), a fragment, a control character, or
+ * does not fit into out (URL_TARGET_BYTES_MAX + 1).
  */
 bool url_target_append(const char *base_target, const char *client_target, char *out);
 

@@ -9,8 +9,9 @@
 /* What is prepared, and may still be given up. */
 struct plan {
     struct daemon *daemon;
-    struct link_list fresh;        /* links with names that are new */
-    struct listener_list listeners; /* opened for it; next_link says for whom */
+    struct link_list fresh; /* links with names that are new */
+    struct listener_list listeners; /* opened for it, in order; next_link says for whom */
+    struct listener *last;          /* of listeners, while it is prepared */
 };
 
 static struct link *find_link(const struct link_list *links, const char *name)
@@ -74,7 +75,11 @@ static bool open_new_ones(struct plan *plan, struct link *to, struct link_config
         LIST_REMOVE(listener, entry);
         listener->next_link = to;
         listener->next_listen = listen;
-        LIST_INSERT_HEAD(&plan->listeners, listener, entry);
+        if (plan->last)
+            LIST_INSERT_AFTER(plan->last, listener, entry);
+        else
+            LIST_INSERT_HEAD(&plan->listeners, listener, entry);
+        plan->last = listener;
     }
     return true;
 }
@@ -148,17 +153,21 @@ static void remove_link(struct daemon *daemon, struct link *link)
 
 static void hand_out_listeners(struct plan *plan)
 {
+    const struct config_listen *reported = NULL; /* a name may have two addresses */
     while (!LIST_EMPTY(&plan->listeners)) {
         struct listener *listener = LIST_FIRST(&plan->listeners);
-        bool was_open = listener->link->config->listens != listener->next_listen &&
-                        listener->listen != listener->next_listen;
+        struct link *link = listener->next_link;
+        bool is_new = listener->listen == listener->next_listen;
         LIST_REMOVE(listener, entry);
-        listener->link = listener->next_link;
+        listener->link = link; /* the one before may be gone */
         listener->listen = listener->next_listen;
         listener->next_link = NULL;
-        LIST_INSERT_HEAD(&listener->link->listeners, listener, entry);
-        if (was_open)
-            listener_set_access(listener, &listener->link->config->client);
+        LIST_INSERT_HEAD(&link->listeners, listener, entry);
+        if (!is_new)
+            listener_set_access(listener, &link->config->client);
+        else if (listener->listen != reported)
+            report_listening(plan->daemon, link->config->name, listener->listen->text);
+        reported = listener->listen;
         listener_start(listener);
     }
 }

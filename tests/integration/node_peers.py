@@ -54,6 +54,8 @@ class NodeProcess:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
+            if not line.endswith(b"\n"):
+                return  # it was ended in the middle of a line
             event = json.loads(line)
             if event["event"] == "done":
                 self._commands_done += 1

@@ -47,7 +47,12 @@ def streaming_server(scene: Scene, answer: Answer) -> RawServer:
 
 
 def keep(scene: Scene, server: RawServer, **delivery: Any) -> Kept:
-    return scene.keep(server.url, delivery={"ack_timeout": "1s", **delivery})
+    """A late Pong may come as long as it likes: nothing here is about drain_timeout."""
+    return scene.keep(
+        server.url,
+        delivery={"ack_timeout": "1s", **delivery},
+        session={"drain_timeout": "30s"},
+    )
 
 
 def send_all(client: Any, count: int = COUNT) -> None:
@@ -220,7 +225,7 @@ def test_ping_carries_the_barrier_not_the_message(scene: Scene) -> None:
             connection.reset()
 
     server = streaming_server(scene, note)
-    kept = keep(scene, server)
+    kept = keep(scene, server, ping_spacing="10ms")
     client = scene.client(kept.url)
     for number in range(20):
         client.send(f"secret {number}")

@@ -155,10 +155,11 @@ def test_empty_close_stays_empty(scene: Scene, server_kind: str) -> None:
     kept = scene.keep(server.url)
     raw = scene.raw_client(kept.port)
     raw.handshake()
+    wait_until(lambda: server.is_connected, "the upstream connection")
     raw.send(CLOSE)
     assert raw.read_until(CLOSE).payload == b""
     assert raw.read_to_end() == []
-    wait_until(lambda: server.conversations and not server.is_connected, "the upstream to end")
+    wait_until(lambda: not server.is_connected, "the upstream to end")
     assert server.latest.close_code == 1005
 
 

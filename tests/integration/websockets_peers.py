@@ -269,8 +269,13 @@ class WebsocketsClient:
 
     def wait_closed(self, deadline_s: float = DEADLINE_S) -> tuple[int, str]:
         """The code and reason that the other side sent; 1005: none; 1006: no Close at all."""
+        def has_ended() -> bool:  # what was received before the end is read, too
+            return self._connection.closed and (
+                self._reader.done() or not self._may_read.is_set()
+            )
+
         wait_until(
-            lambda: self._connection.closed,
+            has_ended,
             lambda: f"client to be closed; it has {self.messages[-3:]}",
             deadline_s,
         )

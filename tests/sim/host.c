@@ -8,7 +8,7 @@
 
 enum {
     HOST_TIMER_COUNT_MAX = 64, /* more calls of session_timer() at one instant: it never rests */
-    HOST_TURNS_AT_ONCE_MAX = 400,
+    HOST_TURNS_AT_ONCE_MAX = 20,
     HOST_DID_NOT_RUN_MS = 1000
 };
 
@@ -64,8 +64,12 @@ static void host_flush_client(struct world *world)
 {
     struct client *client = &world->client;
     uint64_t written = client->out.written;
-    if (!client->out.rst_sent && !client->in.rst_arrived)
+    if (client->in.rst_arrived) {
+        pipe_discard(&client->out); /* writing fails */
+        host_inbox_changed(world);
+    } else if (!client->out.rst_sent) {
         pipe_flush(&client->out, world->now_ms);
+    }
     if (client->out.written != written) {
         if (world->session_lives)
             session_client_written(&world->session, client->out.written, world_clock_ms(world));
@@ -260,6 +264,8 @@ static void host_carry_out(struct world *world, const struct session_actions *ac
     if (actions->probe_upstream && world->host.conn) {
         const struct pipe *up = &world->host.conn->up;
         world_count(world, TALLY_PROBES);
+        world_log(world, "asks TCP: %llu of %llu bytes acknowledged", (unsigned long long)up->acked,
+                  (unsigned long long)up->written);
         session_upstream_tcp(&world->session, up->acked, pipe_is_in_flight(up), clock_ms);
     }
     if (actions->probe_client)
@@ -306,7 +312,8 @@ static void host_upgraded(struct world *world)
     struct session_actions actions = {.any = true};
     struct host *host = &world->host;
     struct conn *conn = world_new_conn(world);
-    conn->first_sequence = conn->next_sequence = world->ledger.head;
+    conn->next_sequence = world->ledger.head;
+    conn->sent_sequence = world->ledger.head - 1;
     conn->replays = world->ledger.head < world->ledger.tail;
     host->conn = conn;
     host->encoded = 0;
@@ -506,7 +513,7 @@ static void host_read_upstream(struct world *world)
             bytes = world->plan.host.read_bytes_max;
         if (bytes > 0) {
             pipe_read(down, bytes, world->now_ms);
-            world->ledger.heard_ms = world_clock_ms(world);
+            ledger_heard(world, conn);
             session_upstream_received(&world->session, world_clock_ms(world));
             continue;
         }
@@ -528,7 +535,7 @@ static void host_client_lost(struct world *world, enum cause cause)
     world->host.client_listens = false;
     if (!world->session_lives)
         return;
-    world->ledger.lost_cause = cause;
+    world->ledger.client_was_cut = true; /* and told so by net, where it broke a rule */
     ledger_before(world, EVENT_CLIENT_LOST);
     session_client_lost(&world->session, cause, world_clock_ms(world), &actions);
     world->host.client_ends = true;
@@ -667,9 +674,9 @@ static void host_encode(struct world *world, const struct session_send *send)
         memcpy(frame->body, send->payload, 16);
         frame->body_bytes = 16;
     } else {
-        frame->code = send->payload_bytes < 2
-                          ? CLOSE_NO_STATUS
-                          : (uint16_t)(send->payload[0] << 8 | send->payload[1]);
+        frame->code = CLOSE_NO_STATUS;
+        if (send->payload_bytes >= 2)
+            frame->code = (uint16_t)(send->payload[0] << 8 | send->payload[1]);
     }
     host->encoded = frame->end;
     host_encoded(world, send, frame->end);
@@ -754,7 +761,7 @@ static void host_write_upstream(struct world *world)
         if (bytes > space)
             bytes = space;
         if (partial && bytes > 1)
-            bytes = chance_between(&world->chance, 1, bytes);
+            bytes = chance_between(&world->chance, 1, bytes - 1);
         if (bytes == 0 || world->failed)
             return;
         pipe_write(up, bytes, world->now_ms);
@@ -803,7 +810,8 @@ uint64_t host_due_ms(struct world *world)
     const struct host *host = &world->host;
     const struct pipe *out = &world->client.out;
     uint64_t now_ms = world->now_ms;
-    if ((out->put > out->written && pipe_space(out) > 0 && !out->fin_wanted) ||
+    bool gone = world->client.in.rst_arrived;
+    if ((out->put > out->written && (gone || pipe_space(out) > 0) && !out->fin_wanted) ||
         (host->client_ends && !out->fin_wanted && out->put == out->written))
         return now_ms;
     if (!world->session_lives)
@@ -858,10 +866,13 @@ static void host_shutdown(struct world *world)
 static void host_look_at_the_clock(struct world *world)
 {
     struct host *host = &world->host;
-    bool away = host->jumped || world->now_ms - host->ready_ms >= HOST_DID_NOT_RUN_MS;
+    uint64_t late_ms = world->now_ms - host->ready_ms;
+    bool away = host->jumped || late_ms >= HOST_DID_NOT_RUN_MS;
     host->jumped = false;
-    if (world->now_ms > host->ready_ms)
+    if (late_ms > 0)
         world_count(world, TALLY_WOKE_LATE);
+    if (late_ms > world->ledger.late_ms)
+        world->ledger.late_ms = late_ms;
     if (!away || !world->session_lives)
         return;
     world_log(world, "host: did not run");
@@ -871,16 +882,25 @@ static void host_look_at_the_clock(struct world *world)
     ledger_did_not_run(world);
 }
 
+/* Turn after turn at one instant, and nothing comes of it. */
 static void host_check_spin(struct world *world)
 {
     struct host *host = &world->host;
-    if (host->ran_ms != world->now_ms)
+    const struct client *client = &world->client;
+    uint64_t progress = client->in.read + client->out.written + world->ledger.tail;
+    if (host->conn)
+        progress += host->encoded + host->conn->up.written + host->conn->down.read;
+    if (host->ran_ms != world->now_ms || host->progress != progress)
         host->turns_at_once = 0;
     host->ran_ms = world->now_ms;
+    host->progress = progress;
     host->turns_at_once++;
     world_expect(world, host->turns_at_once < HOST_TURNS_AT_ONCE_MAX,
-                 "the loop spins: state %s, deadline in the past",
-                 session_state_name(world->session.state));
+                 "the loop spins: state %s, deadline in %lld ms, %sto read, %sto write",
+                 session_state_name(world->session.state),
+                 (long long)(session_deadline_ms(&world->session) - world_clock_ms(world)),
+                 host_has_something_to_read(world) ? "" : "nothing ",
+                 host->conn && host_wants_to_write(world) ? "" : "nothing ");
 }
 
 void host_turn(struct world *world)

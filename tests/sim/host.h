@@ -42,7 +42,8 @@ struct host {
     bool retry;        /* others gave memory back, and somebody was refused some */
     bool reloaded;
     bool shut_down;
-    unsigned turns_at_once; /* in this very millisecond */
+    uint64_t progress;      /* bytes that moved so far */
+    unsigned turns_at_once; /* in this very millisecond, without any */
 };
 
 void host_start(struct world *world);

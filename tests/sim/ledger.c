@@ -79,6 +79,8 @@ static void ledger_pong(struct world *world, uint64_t acked)
     conn->ponged_offset = conn->up.written;
     int64_t index = ping_in_flight(conn, ledger->pong, ledger->pong_bytes);
     world_count(world, index < 0 ? TALLY_PONGS_FALSE : TALLY_PONGS_MATCHED);
+    world_log(world, "a Pong: %s, %llu acknowledged", index < 0 ? "no Ping's" : "it matches",
+              LLU(acked));
     if (index < 0) {
         world_expect(world, acked == 0,
                      "%llu messages were acknowledged by a Pong that answers no Ping of this "
@@ -88,9 +90,8 @@ static void ledger_pong(struct world *world, uint64_t acked)
     }
     uint64_t sequence = conn->pings[index % LEDGER_PING_COUNT].sequence;
     uint64_t expected = sequence >= ledger->head ? sequence - ledger->head + 1 : 0;
-    bool forgotten = conn->ping_next - conn->ping_first > BARRIER_PING_COUNT_MAX;
     if (!sent_is_enough(world))
-        world_expect(world, acked == expected || (acked == 0 && forgotten),
+        world_expect(world, acked == expected,
                      "a Pong for everything up to %llu acknowledged %llu messages, not %llu",
                      LLU(sequence), LLU(acked), LLU(expected));
     for (uint64_t i = 0; i < acked && !world->failed; i++) {
@@ -104,6 +105,8 @@ static void ledger_pong(struct world *world, uint64_t acked)
         ledger_ack_one(world);
     }
     conn->ping_first = (uint64_t)index + 1;
+    conn->ponged_count = conn->pings[index % LEDGER_PING_COUNT].sent_count;
+    conn->ponged_bytes = conn->pings[index % LEDGER_PING_COUNT].sent_bytes;
     ledger->pong_ever = true;
     ledger->unanswered_connections = 0;
 }
@@ -126,6 +129,24 @@ static void ledger_sent_mode(struct world *world, uint64_t acked)
                  ledger->order[ledger->head]);
 }
 
+/* `without_pong: sent` came true: what was exposed counts as delivered, and nothing else does. */
+static void ledger_sent_from_now_on(struct world *world, uint64_t acked)
+{
+    struct ledger *ledger = &world->ledger;
+    bool moved = ledger->moved; /* it is no merit of this connection */
+    world_expect(world, !ledger->pong_given_up && world->session.pong_given_up,
+                 "%llu messages were acknowledged by event %d", LLU(acked), ledger->event);
+    for (uint64_t i = 0; i < acked && !world->failed; i++) {
+        world_expect(world, message_of(ledger, ledger->head)->exposed,
+                     "message %u counts as sent and never was", ledger->order[ledger->head]);
+        ledger_ack_one(world);
+    }
+    world_expect(world,
+                 ledger->head == ledger->tail || !message_of(ledger, ledger->head)->exposed,
+                 "message %u was sent, and does not count", ledger->order[ledger->head]);
+    ledger->moved = moved;
+}
+
 static void ledger_acknowledged(struct world *world, uint64_t acked)
 {
     struct ledger *ledger = &world->ledger;
@@ -138,13 +159,7 @@ static void ledger_acknowledged(struct world *world, uint64_t acked)
     } else if (ledger->event == EVENT_WRITTEN && sent_is_enough(world)) {
         ledger_sent_mode(world, acked);
     } else if (acked > 0) {
-        world_expect(world, sent_is_enough(world),
-                     "%llu messages were acknowledged by event %d", LLU(acked), ledger->event);
-        for (uint64_t i = 0; i < acked && !world->failed; i++) {
-            world_expect(world, message_of(ledger, ledger->head)->exposed,
-                         "message %u counts as sent and never was", ledger->order[ledger->head]);
-            ledger_ack_one(world);
-        }
+        ledger_sent_from_now_on(world, acked);
     }
 }
 
@@ -223,7 +238,11 @@ static void ledger_offered(struct world *world, uint64_t given_up)
         if (message->bytes > world->session.settings->outbox_bytes_max)
             world_count(world, TALLY_REFUSED_TOO_BIG);
         else
-            world_expect(world, overflow == OVERFLOW_CLOSE, "refused under another rule");
+            world_count(world, TALLY_OVERFLOW_CLOSE);
+        world_expect(world,
+                     message->bytes > world->session.settings->outbox_bytes_max ||
+                         overflow == OVERFLOW_CLOSE,
+                     "refused under another rule");
         return;
     }
 }
@@ -269,6 +288,7 @@ void ledger_before(struct world *world, enum ledger_event event)
     struct ledger *ledger = &world->ledger;
     const struct session *session = &world->session;
     ledger->event = event;
+    ledger->head_before = ledger->head;
     ledger->state = session->state;
     ledger->client = session->client;
     ledger->counters = session->counters;
@@ -321,20 +341,20 @@ void ledger_after(struct world *world, const struct session_actions *actions)
 
 /* ---- sending ------------------------------------------------------------------------------ */
 
-static void ledger_check_window(struct world *world, uint64_t sequence)
+/* No more than window_bytes beyond what is acknowledged, or one larger message alone.  What was
+ * dropped from the outbox since is still on its way. */
+static void ledger_check_window(struct world *world, uint64_t bytes)
 {
-    struct ledger *ledger = &world->ledger;
+    const struct conn *conn = world->host.conn;
     uint64_t window_bytes = world->session.settings->window_bytes;
-    uint64_t bytes = message_of(ledger, sequence)->bytes;
     if (sent_is_enough(world))
         return;
-    if (sequence == ledger->head) {
+    if (conn->sent_count == conn->ponged_count) {
         if (bytes > window_bytes)
             world_count(world, TALLY_MESSAGES_OVER_WINDOW);
         return;
     }
-    for (uint64_t i = ledger->head; i < sequence; i++)
-        bytes += message_of(ledger, i)->bytes;
+    bytes += conn->sent_bytes - conn->ponged_bytes;
     world_expect(world, bytes <= window_bytes, "%llu bytes sent beyond the acknowledged, not %llu",
                  LLU(bytes), LLU(window_bytes));
 }
@@ -356,9 +376,13 @@ static void ledger_sending_message(struct world *world, const struct session_sen
                      send->opcode == (number % 3 ? FRAME_TEXT : FRAME_BINARY),
                  "message %llu should be sent, not another one of %llu bytes", LLU(number),
                  LLU(send->payload_bytes));
-    ledger_check_window(world, sequence);
+    ledger_check_window(world, message->bytes);
+    conn->sent_sequence = sequence;
+    conn->sent_count++;
+    conn->sent_bytes += message->bytes;
     conn->next_sequence++;
     conn->ends[sequence] = 0;
+    world_log(world, "sends message %llu%s", LLU(number), message->exposed ? ", again" : "");
     if (message->exposed) {
         ledger->repeats++;
         world_count(world, TALLY_MESSAGES_REPEATED);
@@ -369,23 +393,67 @@ static void ledger_sending_message(struct world *world, const struct session_sen
                  LLU(ledger->repeats));
 }
 
+unsigned ledger_pings_owed(const struct conn *conn)
+{
+    unsigned count = 0;
+    for (uint64_t i = conn->ping_first; i < conn->ping_next; i++)
+        count += conn->pings[i % LEDGER_PING_COUNT].sent_count > conn->ponged_count ? 1 : 0;
+    return count;
+}
+
+uint64_t ledger_owed_since_ms(const struct conn *conn)
+{
+    for (uint64_t i = conn->ping_first; i < conn->ping_next; i++)
+        if (conn->pings[i % LEDGER_PING_COUNT].sent_count > conn->ponged_count)
+            return conn->pings[i % LEDGER_PING_COUNT].acked_ms;
+    return 0;
+}
+
+/* A server counts what it receives, and we count what it says: then a Ping goes out anyway. */
+static bool ledger_heartbeat_is_due(const struct world *world)
+{
+    const struct ledger *ledger = &world->ledger;
+    const struct conn *conn = world->host.conn;
+    uint64_t interval_ms = world->session.settings->heartbeat.interval_ms;
+    uint64_t sent_ms = conn->pinged_ms > conn->encoded_ms ? conn->pinged_ms : conn->encoded_ms;
+    uint64_t clock_ms = world_clock_ms(world);
+    if (sent_ms < ledger->open_ms)
+        sent_ms = ledger->open_ms;
+    return clock_ms - sent_ms >= interval_ms || clock_ms - ledger->heard_ms >= interval_ms;
+}
+
+/* One more with four in flight.  The oldest makes room when no Pong is owed for it; else only the
+ * heartbeat may send, and the second oldest makes room: the oldest times the acknowledgement. */
+static void ledger_forget_ping(struct world *world, struct conn *conn)
+{
+    uint64_t first = conn->ping_first++ % LEDGER_PING_COUNT;
+    if (conn->pings[first].sent_count <= conn->ponged_count)
+        return;
+    world_expect(world, ledger_heartbeat_is_due(world), "a Ping with four in flight");
+    conn->pings[conn->ping_first % LEDGER_PING_COUNT] = conn->pings[first];
+}
+
 static void ledger_sending_ping(struct world *world, const struct session_send *send)
 {
     struct conn *conn = world->host.conn;
-    uint64_t in_flight = conn->ping_next - conn->ping_first;
     world_count(world, TALLY_PINGS);
     world_expect(world, send->payload_bytes == BARRIER_PAYLOAD_BYTES, "a Ping of %llu bytes",
                  LLU(send->payload_bytes));
-    if (in_flight + 1 == BARRIER_PING_COUNT_MAX)
+    if (conn->ping_next - conn->ping_first == BARRIER_PING_COUNT_MAX)
+        ledger_forget_ping(world, conn);
+    if (conn->ping_next - conn->ping_first + 1 == BARRIER_PING_COUNT_MAX)
         world_count(world, TALLY_PINGS_IN_FLIGHT_4);
-    if (in_flight == LEDGER_PING_COUNT)
-        conn->ping_first++;
+    world_log(world, "sends a Ping up to sequence %llu", LLU(conn->sent_sequence));
     uint64_t at = conn->ping_next++ % LEDGER_PING_COUNT;
     memcpy(conn->pings[at].body, send->payload, 16);
-    conn->pings[at].sequence = conn->next_sequence - 1;
+    conn->pings[at].sequence = conn->sent_sequence;
+    conn->pings[at].sent_count = conn->sent_count;
+    conn->pings[at].sent_bytes = conn->sent_bytes;
     conn->pings[at].end = conn->up.put + frame_wire_bytes(16, true);
     conn->pings[at].acked_ms = 0;
     conn->pinged_ms = world_clock_ms(world);
+    if (conn->life_end == 0)
+        conn->life_end = conn->pings[at].end;
 }
 
 /* Rule 5: the upstream's Close is the client's, and comes after the last acknowledgement. */
@@ -484,6 +552,14 @@ void ledger_turn_begins(struct world *world)
         if (conn->pings[i % LEDGER_PING_COUNT].acked_ms == 0 &&
             conn->pings[i % LEDGER_PING_COUNT].end <= conn->up.acked)
             conn->pings[i % LEDGER_PING_COUNT].acked_ms = world_clock_ms(world);
+    if (conn->life_end != 0 && conn->life_acked_ms == 0 && conn->life_end <= conn->up.acked)
+        conn->life_acked_ms = world_clock_ms(world);
+}
+
+void ledger_heard(struct world *world, struct conn *conn)
+{
+    world->ledger.heard_ms = world_clock_ms(world);
+    conn->life_end = conn->life_acked_ms = 0;
 }
 
 /*
@@ -494,6 +570,8 @@ void ledger_connection_over(struct world *world, const struct conn *conn)
 {
     const struct server *server = &conn->server;
     const struct plan_host *host = &world->plan.host;
+    if (world->session.settings->overflow == OVERFLOW_DROP_OLDEST)
+        return; /* what the Pong acknowledges may have been dropped before it comes */
     if (sent_is_enough(world) || !conn->replays || server->fate != FATE_SHORT ||
         !conn->blameless || server->read_count == 0 || world->ledger.event != EVENT_LOST)
         return;

@@ -8,7 +8,7 @@
 #include "core/session.h"
 #include "plan.h"
 
-enum { LEDGER_MESSAGE_COUNT = 512, LEDGER_PING_COUNT = 64 };
+enum { LEDGER_MESSAGE_COUNT = 512, LEDGER_PING_COUNT = 8 };
 
 struct world;
 struct conn;
@@ -52,6 +52,7 @@ struct ledger {
 
     /* The event that is being fed, and how things stood before it. */
     enum ledger_event event;
+    uint64_t head_before;
     bool reads_upstream, reads_client;
     bool kept; /* net held a message for which there was no room */
     uint32_t kept_bytes;
@@ -85,6 +86,7 @@ struct ledger {
     uint64_t both_paused_ms;
     uint64_t delay_ms;    /* of the wait */
     uint64_t data_ms;     /* the last data message */
+    uint64_t late_ms;     /* since it opened, the loop was late by so much at most */
     uint64_t heard_ms;    /* the last read that brought something */
     uint32_t failures;    /* what the backoff ought to count */
     bool moved;           /* this connection acknowledged or delivered */
@@ -115,7 +117,14 @@ void ledger_taken(struct world *world, enum session_take take);
 
 /* A turn begins: what the kernel's acknowledgements say is known from now on. */
 void ledger_turn_begins(struct world *world);
+/* Something was read from the upstream. */
+void ledger_heard(struct world *world, struct conn *conn);
 void ledger_sending(struct world *world, const struct session_send *send);
+
+/* Pings behind a message that was not acknowledged, and unanswered: how many, and when TCP had
+ * acknowledged the oldest (0: not yet, or there is none). */
+unsigned ledger_pings_owed(const struct conn *conn);
+uint64_t ledger_owed_since_ms(const struct conn *conn);
 void ledger_encoded(struct world *world, uint64_t sequence, uint64_t end_offset);
 void ledger_written(struct world *world, uint64_t written);
 void ledger_server_read(struct world *world, struct conn *conn, uint64_t number);

@@ -99,6 +99,15 @@ void pipe_flush(struct pipe *pipe, uint64_t now_ms)
         pipe_write(pipe, lesser(pipe_space(pipe), pipe->put - pipe->written), now_ms);
 }
 
+void pipe_discard(struct pipe *pipe)
+{
+    pipe->put = pipe->written;
+    while (pipe->frame_count > 0 &&
+           pipe->frames[(pipe->frame_first + pipe->frame_count - 1) % PIPE_FRAME_COUNT].end >
+               pipe->written)
+        pipe->frame_count--;
+}
+
 void pipe_fin(struct pipe *pipe, uint64_t now_ms)
 {
     if (pipe->fin_wanted || pipe->rst_sent)

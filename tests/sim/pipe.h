@@ -119,6 +119,9 @@ void pipe_write(struct pipe *pipe, uint64_t bytes, uint64_t now_ms);
 /* As much of what was put as the kernel takes. */
 void pipe_flush(struct pipe *pipe, uint64_t now_ms);
 
+/* The other side is gone: what the kernel has not taken goes nowhere. */
+void pipe_discard(struct pipe *pipe);
+
 void pipe_fin(struct pipe *pipe, uint64_t now_ms);
 
 /* RST: comes after what is on its way, instead of what is still here. */

@@ -270,10 +270,9 @@ static void draw_reload(struct plan *plan, struct chance *chance)
  * that, and ending the connection would be right.
  */
 static void draw_path(struct pipe_path *path, struct chance *chance, const struct plan *plan,
-                      uint64_t patience_ms)
+                      uint64_t patience_ms, uint64_t latency_ms)
 {
-    uint64_t latency_max = at_most(patience_ms / 12, 300);
-    path->latency_ms = (uint32_t)chance_below(chance, latency_max + 1);
+    path->latency_ms = (uint32_t)latency_ms;
     uint64_t buffer_min = at_most(at_least(plan->client.bytes_max / 8, 1 << 10), 1 << 18);
     path->receive_bytes_max = (uint32_t)(buffer_min + chance_scale(chance, 0, 1 << 17));
     path->send_bytes_max = (uint32_t)(buffer_min + chance_scale(chance, 0, 1 << 17));
@@ -286,6 +285,10 @@ static void draw_path(struct pipe_path *path, struct chance *chance, const struc
     uint64_t segment = at_most(path->bytes_per_ms * (patience_ms / 12 + 1),
                                queue_bytes / 4 + 200);
     path->segment_bytes = (uint32_t)at_least(chance_between(chance, segment / 4, segment), 200);
+    /* One window for each round trip: what waits behind it must not wait for longer, either. */
+    uint64_t rate = at_most(path->bytes_per_ms, path->receive_bytes_max / (2 * latency_ms + 1) + 1);
+    path->send_bytes_max =
+        (uint32_t)at_least(at_most(path->send_bytes_max, rate * patience_ms / 6), 256);
 }
 
 static void draw_paths(struct plan *plan, struct chance *chance)
@@ -294,13 +297,13 @@ static void draw_paths(struct plan *plan, struct chance *chance)
     uint64_t patience_ms = at_most(at_most(s->heartbeat.timeout_ms, s->ack_timeout_ms),
                                    s->connect_timeout_ms / 2);
     patience_ms = at_most(patience_ms, s->heartbeat.stall_timeout_ms);
-    draw_path(&plan->up, chance, plan, patience_ms);
-    draw_path(&plan->down, chance, plan, patience_ms);
-    plan->down.latency_ms = plan->up.latency_ms;
+    uint64_t latency_ms = chance_below(chance, at_most(patience_ms / 12, 300) + 1);
+    draw_path(&plan->up, chance, plan, patience_ms, latency_ms);
+    draw_path(&plan->down, chance, plan, patience_ms, latency_ms);
 
-    draw_path(&plan->client_in, chance, plan, s->client_heartbeat.timeout_ms);
-    draw_path(&plan->client_out, chance, plan, s->client_heartbeat.timeout_ms);
-    plan->client_in.latency_ms = plan->client_out.latency_ms = (uint32_t)chance_below(chance, 3);
+    latency_ms = chance_below(chance, 3);
+    draw_path(&plan->client_in, chance, plan, s->client_heartbeat.timeout_ms, latency_ms);
+    draw_path(&plan->client_out, chance, plan, s->client_heartbeat.timeout_ms, latency_ms);
     if (plan->profile != PLAN_SLOW)
         plan->client_in.bytes_per_ms = plan->client_out.bytes_per_ms = 1 << 20;
 }

@@ -44,6 +44,12 @@ static bool sent_is_enough(const struct world *world)
            world->session.pong_given_up;
 }
 
+/* A client that sent its Close may still be listening, until its receipt. */
+static bool hears(enum session_client_state client)
+{
+    return client == SESSION_CLIENT_OPEN || client == SESSION_CLIENT_CLOSING;
+}
+
 static uint64_t plus(uint64_t a, uint64_t b)
 {
     return b > SETTINGS_NEVER - a ? SETTINGS_NEVER : a + b;
@@ -71,8 +77,8 @@ static void promise_heartbeat_timeout(struct world *world, const struct conn *co
 {
     const struct ledger *ledger = &world->ledger;
     uint64_t timeout_ms = world->session.settings->heartbeat.timeout_ms;
-    bool silent = quiet(world, ledger->heard_ms) >= timeout_ms && conn->pinged_ms != 0 &&
-                  quiet(world, conn->pinged_ms) >= timeout_ms;
+    bool silent = quiet(world, ledger->heard_ms) >= timeout_ms && conn->life_acked_ms != 0 &&
+                  quiet(world, conn->life_acked_ms) >= plus(timeout_ms, allowance_ms(conn));
     bool stuck = pipe_is_in_flight(&conn->up) &&
                  quiet(world, conn->up.flight_ms + world->skew_ms) >= timeout_ms;
     world_expect(world, silent || stuck,
@@ -83,12 +89,8 @@ static void promise_heartbeat_timeout(struct world *world, const struct conn *co
 
 static void promise_ack_timeout(struct world *world, const struct conn *conn)
 {
-    const struct ledger *ledger = &world->ledger;
-    uint64_t acked_ms = 0;
-    world_expect(world, ledger->head < conn->next_sequence, "ack-timeout with nothing sent");
-    for (uint64_t i = conn->ping_first; i < conn->ping_next && acked_ms == 0; i++)
-        if (conn->pings[i % LEDGER_PING_COUNT].sequence >= ledger->head)
-            acked_ms = conn->pings[i % LEDGER_PING_COUNT].acked_ms;
+    uint64_t acked_ms = ledger_owed_since_ms(conn);
+    world_expect(world, conn->sent_count > conn->ponged_count, "ack-timeout with nothing sent");
     world_expect(world,
                  acked_ms != 0 && quiet(world, acked_ms) >=
                                       world->session.settings->ack_timeout_ms + allowance_ms(conn),
@@ -136,18 +138,19 @@ static void promise_timer_end(struct world *world, enum cause cause)
 static uint64_t backoff_limit_ms(const struct world *world)
 {
     const struct backoff_settings *settings = &world->session.settings->backoff;
-    uint64_t limit_ms = settings->initial_delay_ms;
+    double limit_ms = (double)settings->initial_delay_ms;
     uint32_t steps = world->ledger.failures;
-    if (limit_ms == 0) {
+    if (settings->initial_delay_ms == 0) {
         if (steps == 0)
             return 0;
         limit_ms = 100;
         steps--;
     }
-    for (; steps > 0 && limit_ms < settings->max_delay_ms && settings->multiplier_milli > 1000;
+    for (; steps > 0 && limit_ms < (double)settings->max_delay_ms &&
+           settings->multiplier_milli > 1000;
          steps--)
         limit_ms = limit_ms * settings->multiplier_milli / 1000;
-    return limit_ms < settings->max_delay_ms ? limit_ms : settings->max_delay_ms;
+    return limit_ms < (double)settings->max_delay_ms ? (uint64_t)limit_ms : settings->max_delay_ms;
 }
 
 /* Exponential, bounded, spread; a connection that carried data does not raise it, but the next
@@ -163,7 +166,7 @@ static void promise_backoff(struct world *world, const struct session_actions *a
     uint64_t low_ms = slow ? settings->max_delay_ms / 2 : 0;
     uint64_t high_ms = slow ? settings->max_delay_ms : backoff_limit_ms(world);
     if (!settings->jitter)
-        low_ms = high_ms;
+        low_ms = high_ms > 0 ? high_ms - 1 : 0; /* where it was rounded is its own affair */
     if (was_open && ledger->moved) {
         uint64_t earliest_ms = ledger->attempt_ms + ATTEMPT_SPACE_MS;
         uint64_t wait_ms = earliest_ms > clock_ms ? earliest_ms - clock_ms : 0;
@@ -402,8 +405,8 @@ static void promise_client_news(struct world *world, const struct session_action
                      "refused with %u", actions->refuse_status);
         break;
     case SESSION_CLIENT_CLOSE:
-        if (ledger->client == SESSION_CLIENT_CLOSING) {
-            promise_receipt(world, actions);
+        if (ledger->client == SESSION_CLIENT_CLOSING || ledger->event == EVENT_CLIENT_CLOSE) {
+            promise_receipt(world, actions); /* at once, when nothing was waiting */
             break;
         }
         world_expect(world, ledger->client == SESSION_CLIENT_OPEN, "a Close for a client that is %d",
@@ -447,10 +450,11 @@ static void promise_open(struct world *world, const struct session_actions *acti
     }
     world_expect(world,
                  actions->deliver_gap ==
-                     (actions->gap && ledger->client == SESSION_CLIENT_OPEN &&
+                     (actions->gap && hears(ledger->client) &&
                       world->session.settings->on_gap == ON_GAP_NOTIFY),
                  "gap_message is %sdelivered", actions->deliver_gap ? "" : "not ");
     ledger->open_ms = ledger->heard_ms = ledger->data_ms = clock_ms;
+    ledger->late_ms = 0;
     ledger->moved = false;
     ledger->mismatches = 0;
 }
@@ -549,6 +553,10 @@ static void promise_pauses(struct world *world)
     uint64_t clock_ms = world_clock_ms(world);
     bool upstream = session_reads_upstream(session);
     bool client = session_reads_client(session) || session->client == SESSION_CLIENT_GONE;
+    if (upstream != ledger->reads_upstream)
+        world_log(world, upstream ? "the upstream is read again" : "the upstream is not read");
+    if (client != ledger->reads_client)
+        world_log(world, client ? "the client is read again" : "the client is not read");
     if (upstream && !ledger->reads_upstream)
         ledger->resumed_ms = clock_ms;
     if (!upstream && ledger->reads_upstream)
@@ -580,9 +588,9 @@ void promises_after(struct world *world, const struct session_actions *actions)
     }
     if (world->failed)
         return;
-    promise_client_news(world, actions);
     if (session->client != ledger->client)
         promise_client_moved(world);
+    promise_client_news(world, actions);
     if (moved)
         promise_move(world, actions);
     promise_pauses(world);
@@ -650,15 +658,23 @@ static void promise_client_states_end(struct world *world)
     }
 }
 
+/* What TCP knows is found out by asking, now and then, and perhaps a little late. */
+static uint64_t probe_lag_ms(const struct world *world)
+{
+    return world->session.settings->heartbeat.timeout_ms / 2 + 10 + world->ledger.late_ms;
+}
+
 /* No connection is tolerated beyond its deadline when it shows no sign of life. */
 static void promise_the_dead_are_found(struct world *world, const struct conn *conn)
 {
     const struct ledger *ledger = &world->ledger;
     const struct heartbeat_settings *beat = &world->session.settings->heartbeat;
     const struct pipe *up = &conn->up;
-    uint64_t lag_ms = beat->timeout_ms / 2 + 10; /* until TCP is asked */
+    uint64_t lag_ms = probe_lag_ms(world);
     uint64_t progress_ms = up->progress_ms + world->skew_ms;
     uint64_t life_ms = ledger->heard_ms > progress_ms ? ledger->heard_ms : progress_ms;
+    if (pipe_is_in_flight(up) && life_ms < up->flight_ms + world->skew_ms)
+        life_ms = up->flight_ms + world->skew_ms; /* its window opened */
     uint64_t patience_ms = plus(beat->timeout_ms, allowance_ms(conn));
     if (pipe_outstanding(up) > 0 && pipe_is_in_flight(up))
         world_expect(world, quiet(world, up->flight_ms + world->skew_ms) <=
@@ -673,34 +689,43 @@ static void promise_the_dead_are_found(struct world *world, const struct conn *c
                  "no data for %llu ms", LLU(quiet(world, ledger->data_ms)));
 }
 
-/* The barrier: a Ping behind what is unacknowledged, and its Pong within ack_timeout. */
-static void promise_acknowledgements_come(struct world *world, struct conn *conn)
+/* A Ping without its Pong for so long is followed by another. */
+static uint64_t follow_up_ms(const struct world *world)
 {
-    const struct ledger *ledger = &world->ledger;
+    const struct session_settings *settings = world->session.settings;
+    uint64_t timeout_ms = settings->heartbeat.timeout_ms < settings->ack_timeout_ms
+                              ? settings->heartbeat.timeout_ms
+                              : settings->ack_timeout_ms;
+    return timeout_ms / 4;
+}
+
+/* The barrier: a Ping behind what is unacknowledged, and its Pong within ack_timeout. */
+static void promise_acknowledgements_come(struct world *world, const struct conn *conn)
+{
     const struct session_settings *settings = world->session.settings;
     const struct host *host = &world->host;
     uint64_t clock_ms = world_clock_ms(world);
     bool flushed = host->encoded == conn->up.written && !host->in_frame &&
                    !conn->down.rst_arrived && !conn->up.fin_wanted;
-    if (ledger->head >= conn->next_sequence) {
-        conn->ping_first = conn->ping_next; /* nothing waits for them */
+    if (conn->sent_count == conn->ponged_count)
         return;
-    }
     world_expect(world, session_deadline_ms(&world->session) != SETTINGS_NEVER,
                  "messages are unacknowledged, and there is no deadline");
-    if (conn->ping_first == conn->ping_next ||
-        conn->pings[(conn->ping_next - 1) % LEDGER_PING_COUNT].sequence < ledger->head) {
-        world_expect(world, !flushed || (conn->pinged_ms != 0 &&
-                                         clock_ms < conn->pinged_ms + settings->ping_spacing_ms),
+    unsigned owed = ledger_pings_owed(conn);
+    if (flushed && owed == 0)
+        world_expect(world,
+                     conn->pinged_ms != 0 && clock_ms < conn->pinged_ms + settings->ping_spacing_ms,
                      "messages up to %llu are unacknowledged, and no Ping asks for it",
-                     LLU(conn->next_sequence - 1));
-        return;
-    }
-    uint64_t acked_ms = conn->pings[conn->ping_first % LEDGER_PING_COUNT].acked_ms;
+                     LLU(conn->sent_sequence));
+    if (flushed && owed > 0 && owed < BARRIER_PING_COUNT_MAX)
+        world_expect(world, clock_ms < conn->pinged_ms + follow_up_ms(world),
+                     "%u Pings are unanswered, and none followed for %llu ms", owed,
+                     LLU(clock_ms - conn->pinged_ms));
+    uint64_t acked_ms = ledger_owed_since_ms(conn);
     if (acked_ms != 0)
         world_expect(world,
                      quiet(world, acked_ms) <= settings->ack_timeout_ms + allowance_ms(conn) +
-                                                   settings->heartbeat.timeout_ms / 2 + 10,
+                                                   probe_lag_ms(world),
                      "no acknowledgement %llu ms after the Ping had arrived",
                      LLU(quiet(world, acked_ms)));
 }

@@ -82,7 +82,9 @@ struct conn *world_new_conn(struct world *world)
     conn->server.gone = true; /* until it is accepted */
     conn->write_failed = conn->timed_out = conn->replays = conn->blameless = false;
     conn->last_read = conn->acked_count = 0;
+    conn->sent_count = conn->sent_bytes = conn->ponged_count = conn->ponged_bytes = 0;
     conn->pinged_ms = conn->encoded_ms = 0;
+    conn->life_end = conn->life_acked_ms = 0;
     conn->ponged_offset = 0;
     conn->ping_first = conn->ping_next = 0;
     return conn;
@@ -271,6 +273,28 @@ static void world_init(struct world *world, uint64_t seed)
     world->tally->endings[plan->client.ending]++;
 }
 
+static void world_log_settings(struct world *world)
+{
+    const struct session_settings *s = &world->plan.settings;
+    world_log(world,
+              "heartbeat interval %" PRId64 ", timeout %" PRId64 ", stall %" PRId64
+              "; ack_timeout %" PRId64 ", silence %" PRId64 ", spacing %" PRId64,
+              s->heartbeat.interval_ms, s->heartbeat.timeout_ms, s->heartbeat.stall_timeout_ms,
+              s->ack_timeout_ms, s->silence_ms, s->ping_spacing_ms);
+    world_log(world,
+              "connect %" PRId64 ", delay %" PRId64 " to %" PRId64 ", stable %" PRId64
+              ", give up %" PRId64 ", drain %" PRId64 "; client's heartbeat %" PRId64
+              ", timeout %" PRId64,
+              s->connect_timeout_ms, s->backoff.initial_delay_ms, s->backoff.max_delay_ms,
+              s->stable_after_ms, s->give_up_after_ms, s->drain_timeout_ms,
+              s->client_heartbeat.interval_ms, s->client_heartbeat.timeout_ms);
+    world_log(world,
+              "outbox %" PRIu32 " of %" PRIu64 " bytes, inbox %" PRIu64
+              ", overflow %d and %d, on_gap %d, without_pong %d",
+              s->outbox_messages_max, s->outbox_bytes_max, s->inbox_bytes_max, s->overflow,
+              s->inbox_overflow, s->on_gap, s->without_pong);
+}
+
 static void world_open(struct world *world)
 {
     const struct random_source random = {.fill = chance_fill, .context = &world->core_chance};
@@ -285,6 +309,7 @@ static void world_open(struct world *world)
               plan_profile_name(world->plan.profile),
               world->plan.settings.acknowledge == ACKNOWLEDGE_PONG ? "pong" : "sent",
               world->plan.settings.window_bytes);
+    world_log_settings(world);
     host_start(world);
 }
 
@@ -313,7 +338,7 @@ static void world_calm(struct world *world)
     client_calm(world);
 }
 
-static uint64_t finite(uint64_t duration_ms)
+static uint64_t if_finite_ms(uint64_t duration_ms)
 {
     return duration_ms == SETTINGS_NEVER ? 0 : duration_ms;
 }
@@ -329,8 +354,8 @@ static uint64_t world_recovery_ms_max(const struct world *world)
     uint64_t bytes = 0;
     for (uint64_t i = 1; i < count; i++)
         bytes += world->ledger.messages[i].bytes + FRAME_HEADER_BYTES_MAX;
-    uint64_t discovery_ms = finite(s->heartbeat.interval_ms) + 2 * s->heartbeat.timeout_ms +
-                            finite(s->heartbeat.stall_timeout_ms) + finite(s->silence_ms) +
+    uint64_t discovery_ms = if_finite_ms(s->heartbeat.interval_ms) + 2 * s->heartbeat.timeout_ms +
+                            if_finite_ms(s->heartbeat.stall_timeout_ms) + if_finite_ms(s->silence_ms) +
                             r->ack_timeout_ms + s->heartbeat.timeout_ms + bytes / 64;
     uint64_t attempt_ms = s->backoff.max_delay_ms + 2 * s->connect_timeout_ms + 1000;
     uint64_t crossing_ms = 4 * bytes / world->plan.up.bytes_per_ms +
@@ -370,7 +395,7 @@ static bool world_is_over(const struct world *world)
     const struct client *client = &world->client;
     if (world->session_lives)
         return false;
-    return client->vanished || client->deserted || client->end_came || !client->answered;
+    return client->vanished || client->left || client->end_came || !client->answered;
 }
 
 /* A quiet link in the calm: it must stay. */
@@ -378,7 +403,7 @@ static void world_hold(struct world *world)
 {
     const struct session_settings *settings = &world->plan.settings;
     uint32_t connections = world->session.counters.connections;
-    uint64_t hold_ms = 3 * finite(settings->heartbeat.interval_ms) +
+    uint64_t hold_ms = 3 * if_finite_ms(settings->heartbeat.interval_ms) +
                        settings->heartbeat.timeout_ms + settings->ack_timeout_ms;
     uint64_t limit_ms = world->now_ms + hold_ms;
     while (world_step(world, limit_ms))
@@ -417,8 +442,7 @@ static void world_check_client(struct world *world)
     world_expect(world, client->close_came || client->end_came, "the client was never told");
     if (ledger->has_client_close && !ledger->closed_by_us)
         world_expect(world, client->close_came, "the client's Close was never answered");
-    world_expect(world, ledger->answers == 1 || ledger->lost_cause == CAUSE_PROTOCOL_ERROR ||
-                            ledger->lost_cause == CAUSE_CLIENT_LOST,
+    world_expect(world, ledger->answers == 1 || ledger->client_was_cut,
                  "the client was told its end %u times", ledger->answers);
 }
 
@@ -438,9 +462,14 @@ static void world_schedule(struct world *world)
     bool ended = !world->session_lives;
     world_calm(world);
     if (!world_run_until(world, world->now_ms + world_recovery_ms_max(world), world_is_settled)) {
-        world_fail(world, "not recovered %" PRIu64 " ms into the calm: state %s, %" PRIu64 " messages",
+        world_fail(world,
+                   "not recovered %" PRIu64 " ms into the calm: state %s, client %d, %" PRIu64
+                   " messages, %s kept, %" PRIu64 " bytes from the client, %" PRIu64 " to it",
                    world_recovery_ms_max(world), session_state_name(world->session.state),
-                   world->ledger.tail - world->ledger.head);
+                   world->session.client, world->ledger.tail - world->ledger.head,
+                   world->host.kept ? "one" : "none",
+                   world->client.in.put - world->client.in.read,
+                   world->client.out.put - world->client.out.read);
         return;
     }
     if (world->session_lives && !world->client.vanished)

@@ -15,7 +15,7 @@ static uint64_t rtt_ms;
 
 static void setup(void)
 {
-    barrier_start(&barrier, nonce);
+    barrier_start(&barrier, nonce, 0);
     sequence = rtt_ms = 0;
 }
 
@@ -24,11 +24,19 @@ static bool pong(const uint8_t *payload, uint64_t now_ms)
     return barrier_pong(&barrier, payload, BARRIER_PAYLOAD_BYTES, now_ms, &sequence, &rtt_ms);
 }
 
+/* A Ping behind the message with this sequence. */
+static void send_ping(uint64_t behind, uint64_t now_ms, uint8_t *payload)
+{
+    if (behind > barrier.sent_sequence)
+        barrier_message(&barrier, behind, 7);
+    barrier_send(&barrier, now_ms, payload);
+}
+
 /* count Pings: number n covers sequence 10 (n + 1), is sent at 1000 (n + 1), ends at 100 (n + 1). */
 static void send_pings(unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        barrier_send(&barrier, 10 * (i + 1), 1000 * (i + 1), payloads[i]);
+        send_ping(10 * (i + 1), 1000 * (i + 1), payloads[i]);
         barrier_encoded(&barrier, 100 * (i + 1));
     }
 }
@@ -38,7 +46,7 @@ START_TEST(a_connection_starts_without_pings)
     send_pings(2);
     ck_assert(pong(payloads[1], 9000));
     send_pings(1);
-    barrier_start(&barrier, nonce);
+    barrier_start(&barrier, nonce, 0);
     ck_assert_uint_eq(barrier.ping_count, 0);
     ck_assert_uint_eq(barrier.last_sent_ms, 0);
     ck_assert(!barrier.pong_matched);
@@ -50,7 +58,7 @@ START_TEST(the_payload_is_the_nonce_and_the_sequence_in_network_order)
 {
     static const uint8_t expect[BARRIER_PAYLOAD_BYTES] = {
         0xde, 0xad, 0xbe, 0xef, 1, 2, 3, 4, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef};
-    barrier_send(&barrier, 0x0123456789abcdef, 1, payloads[0]);
+    send_ping(0x0123456789abcdef, 1, payloads[0]);
     ck_assert_mem_eq(payloads[0], expect, sizeof expect);
 }
 END_TEST
@@ -112,9 +120,9 @@ START_TEST(a_pong_for_the_connection_before_is_not_believed)
 {
     static const uint8_t other_nonce[8] = {1, 2, 3, 4, 5, 6, 7, 8};
     uint8_t old[BARRIER_PAYLOAD_BYTES];
-    barrier_send(&barrier, 10, 1000, old);
-    barrier_start(&barrier, other_nonce);
-    barrier_send(&barrier, 10, 2000, payloads[0]);
+    send_ping(10, 1000, old);
+    barrier_start(&barrier, other_nonce, 0);
+    send_ping(10, 2000, payloads[0]);
     ck_assert(!pong(old, 3000));
     ck_assert(pong(payloads[0], 3000));
 }
@@ -122,8 +130,8 @@ END_TEST
 
 START_TEST(of_two_pings_with_nothing_between_the_newest_is_answered)
 {
-    barrier_send(&barrier, 5, 1000, payloads[0]);
-    barrier_send(&barrier, 5, 1400, payloads[1]);
+    send_ping(5, 1000, payloads[0]);
+    send_ping(5, 1400, payloads[1]);
     ck_assert_mem_eq(payloads[0], payloads[1], BARRIER_PAYLOAD_BYTES);
     ck_assert(pong(payloads[0], 1500));
     ck_assert_uint_eq(sequence, 5);
@@ -133,13 +141,38 @@ START_TEST(of_two_pings_with_nothing_between_the_newest_is_answered)
 }
 END_TEST
 
+START_TEST(what_was_sent_is_unacknowledged_until_a_pong_covers_it)
+{
+    barrier_start(&barrier, nonce, 4);
+    ck_assert(!barrier_has_unacknowledged(&barrier));
+    barrier_send(&barrier, 500, payloads[0]); /* the heartbeat's: nobody owes anything */
+    ck_assert(!barrier_is_owed(&barrier, &barrier.pings[0]));
+    barrier_message(&barrier, 5, 100);
+    barrier_message(&barrier, 7, 20); /* 6 was dropped before it was sent */
+    barrier_send(&barrier, 600, payloads[1]);
+    barrier_message(&barrier, 8, 3);
+    ck_assert(barrier_is_owed(&barrier, &barrier.pings[1]));
+    ck_assert_uint_eq(barrier_unacknowledged_bytes(&barrier), 123);
+    ck_assert(pong(payloads[0], 700));
+    ck_assert_uint_eq(barrier_unacknowledged_bytes(&barrier), 123);
+    ck_assert(pong(payloads[1], 700));
+    ck_assert_uint_eq(sequence, 7);
+    ck_assert_uint_eq(barrier_unacknowledged_bytes(&barrier), 3);
+    ck_assert(barrier_has_unacknowledged(&barrier));
+    barrier_send(&barrier, 800, payloads[2]);
+    ck_assert(pong(payloads[2], 900));
+    ck_assert(!barrier_has_unacknowledged(&barrier));
+    ck_assert_uint_eq(barrier_unacknowledged_bytes(&barrier), 0);
+}
+END_TEST
+
 START_TEST(the_second_oldest_gives_up_its_place_to_a_fifth)
 {
     static const uint64_t expect[BARRIER_PING_COUNT_MAX] = {10, 30, 40, 50};
     send_pings(BARRIER_PING_COUNT_MAX);
     ck_assert_uint_eq(barrier.ping_count, BARRIER_PING_COUNT_MAX);
     ck_assert_uint_eq(barrier.pings[1].sequence, 20);
-    barrier_send(&barrier, 50, 5000, payloads[4]);
+    send_ping(50, 5000, payloads[4]);
     ck_assert_uint_eq(barrier.ping_count, BARRIER_PING_COUNT_MAX);
     for (unsigned i = 0; i < BARRIER_PING_COUNT_MAX; i++)
         ck_assert_uint_eq(barrier.pings[i].sequence, expect[i]);
@@ -179,7 +212,7 @@ END_TEST
 START_TEST(a_ping_is_judged_from_when_tcp_has_its_last_byte)
 {
     send_pings(2);
-    barrier_send(&barrier, 30, 3000, payloads[2]); /* not encoded yet: its offset is unknown */
+    send_ping(30, 3000, payloads[2]); /* not encoded yet: its offset is unknown */
     barrier_tcp(&barrier, 99, 4000);
     ck_assert_uint_eq(barrier.pings[0].judged_from_ms, 0);
     barrier_tcp(&barrier, 100, 4100);
@@ -204,7 +237,7 @@ END_TEST
 
 START_TEST(time_0_is_a_time_and_not_a_never)
 {
-    barrier_send(&barrier, 1, 0, payloads[0]);
+    send_ping(1, 0, payloads[0]);
     barrier_encoded(&barrier, 10);
     ck_assert_uint_eq(barrier.last_sent_ms, 1);
     barrier_tcp(&barrier, 10, 0);
@@ -227,6 +260,7 @@ int main(void)
                         sizeof strangers / sizeof *strangers);
     tcase_add_test(tcase, a_pong_for_the_connection_before_is_not_believed);
     tcase_add_test(tcase, of_two_pings_with_nothing_between_the_newest_is_answered);
+    tcase_add_test(tcase, what_was_sent_is_unacknowledged_until_a_pong_covers_it);
     tcase_add_test(tcase, the_second_oldest_gives_up_its_place_to_a_fifth);
     tcase_add_test(tcase, the_oldest_can_be_forgotten);
     tcase_add_test_raise_signal(tcase, forgetting_what_is_not_there_is_our_own_mistake, SIGABRT);

@@ -691,29 +691,6 @@ START_TEST(what_is_written_is_what_is_read)
 }
 END_TEST
 
-START_TEST(a_unix_path_of_107_bytes_is_the_longest)
-{
-    char path[109];
-    char text[512];
-    char out[OUT_BYTES];
-    memset(path, 'x', sizeof(path));
-    path[0] = '/';
-    for (size_t bytes = 107; bytes <= 108; bytes++) {
-        snprintf(text, sizeof(text),
-                 "links:\n- {name: a, listen: 'ws+unix:%.*s', upstream: {url: "
-                 "'ws://h/'}}\n",
-                 (int)bytes, path);
-        struct config *config = read_text(text, out);
-        if (bytes == 107)
-            ck_assert_msg(config != NULL, "%s", out);
-        else
-            ck_assert_str_eq(out, "w.yaml:2:21: links[0].listen: a path of 108 bytes, expected at "
-                                  "most 107");
-        config_free(config);
-    }
-}
-END_TEST
-
 START_TEST(a_held_link_outlives_its_configuration)
 {
     struct config *config = read_right(complete);
@@ -761,7 +738,6 @@ int main(void)
     tcase_add_test(tcase, every_row_says_what_it_is_and_is_written_as_one_key);
     tcase_add_test(tcase, the_whole_sample_of_the_design_is_what_an_empty_link_gets);
     tcase_add_test(tcase, what_is_written_is_what_is_read);
-    tcase_add_test(tcase, a_unix_path_of_107_bytes_is_the_longest);
     tcase_add_test(tcase, a_held_link_outlives_its_configuration);
     tcase_add_test(tcase, one_link_fits_on_the_command_line);
     suite_add_tcase(suite, tcase);

@@ -125,7 +125,8 @@ static void step_rewind(void)
     }
     model.sent_count = model.written_count = 0;
     offset = model.written_offset = 0;
-    ck_assert_uint_eq(outbox_rewind(&outbox), exposed_count);
+    outbox_rewind(&outbox);
+    ck_assert_uint_eq(outbox_exposed_count(&outbox), exposed_count);
 }
 
 static void step_drop_oldest(void)
@@ -163,7 +164,6 @@ static void step_rarely(void)
 
 static void model_compare(bool wholly)
 {
-    uint64_t sent_bytes = 0;
     ck_assert_uint_eq(outbox.first_sequence, model.first_sequence);
     ck_assert_uint_eq(outbox.entry_count, model.count);
     ck_assert_uint_eq(outbox.payload_bytes, model.bytes);
@@ -171,9 +171,6 @@ static void model_compare(bool wholly)
     ck_assert_uint_eq(budget.bytes, model.bytes + (uint64_t)model.count * OUTBOX_OVERHEAD_BYTES);
     if (model.count == 0 && outbox.entry_capacity <= ENTRY_CAPACITY_MIN)
         ck_assert_uint_le(heap.bytes, EMPTY_BYTES_MAX);
-    for (unsigned i = 0; i < model.sent_count; i++)
-        sent_bytes += model.messages[i].bytes;
-    ck_assert_uint_eq(outbox.sent_bytes, sent_bytes);
     for (unsigned i = 0; wholly && i < model.count; i++) {
         const struct model_message *message = &model.messages[i];
         const struct outbox_entry *entry = outbox_entry_of(&outbox, model.first_sequence + i);

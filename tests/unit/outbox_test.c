@@ -38,7 +38,8 @@ START_TEST(a_new_outbox_is_empty_and_owns_no_memory)
     ck_assert_uint_eq(outbox.first_sequence, 1);
     ck_assert_uint_eq(outbox_written(&outbox, 1000), 0);
     ck_assert_uint_eq(outbox_acknowledge(&outbox, 0), 0);
-    ck_assert_uint_eq(outbox_rewind(&outbox), 0);
+    outbox_rewind(&outbox);
+    ck_assert_uint_eq(outbox_exposed_count(&outbox), 0);
     ck_assert_uint_eq(heap.malloc_count, 0);
     outbox_clear(&outbox);
     outbox_clear(&outbox); /* twice does no harm */
@@ -185,11 +186,9 @@ START_TEST(messages_go_out_in_order_and_leave_when_acknowledged)
     push_count(5, 10);
     send_count(3);
     ck_assert(outbox_has_unacknowledged(&outbox));
-    ck_assert_uint_eq(outbox.sent_bytes, 30);
     ck_assert_uint_eq(outbox_acknowledge(&outbox, 2), 2);
     ck_assert_uint_eq(outbox.first_sequence, 3);
     ck_assert_uint_eq(outbox.entry_count, 3);
-    ck_assert_uint_eq(outbox.sent_bytes, 10);
     ck_assert_uint_eq(outbox.payload_bytes, 30);
     ck_assert_uint_eq(outbox_acknowledge(&outbox, 2), 0); /* again */
     ck_assert_uint_eq(outbox_acknowledge(&outbox, 1), 0); /* an older word */
@@ -263,9 +262,9 @@ START_TEST(a_new_connection_sends_again_from_the_head)
     send_count(4);
     outbox_written(&outbox, 54);
     outbox_acknowledge(&outbox, 1);
-    ck_assert_uint_eq(outbox_rewind(&outbox), 2); /* 2 and 3: 4 was not wholly written */
+    outbox_rewind(&outbox);
+    ck_assert_uint_eq(outbox_exposed_count(&outbox), 2); /* 2 and 3: 4 was not wholly written */
     ck_assert_uint_eq(outbox.next_sequence, 2);
-    ck_assert_uint_eq(outbox.sent_bytes, 0);
     ck_assert(!outbox_has_unacknowledged(&outbox));
     for (uint64_t sequence = 2; sequence <= 5; sequence++)
         ck_assert_uint_eq(outbox_entry_of(&outbox, sequence)->end_offset, 0);
@@ -275,7 +274,8 @@ START_TEST(a_new_connection_sends_again_from_the_head)
     offset = 0; /* the second connection comes less far: what the first exposed stays exposed */
     send_count(1);
     outbox_written(&outbox, offset);
-    ck_assert_uint_eq(outbox_rewind(&outbox), 2);
+    outbox_rewind(&outbox);
+    ck_assert_uint_eq(outbox_exposed_count(&outbox), 2);
     offset = 0;
     send_count(4);
     ck_assert_uint_eq(outbox_acknowledge(&outbox, 5), 4);

@@ -1,0 +1,184 @@
+/* The daemon: from `ready` to `stopped`. */
+#include "wskeepd/daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "net/linger.h"
+#include "net/relay.h"
+#include "wskeepd/reload.h"
+
+struct config *daemon_read_config(const struct options *options, struct config_errors *errors)
+{
+    if (options->listen)
+        return config_from_options(options->listen, options->upstream, errors);
+    return config_read_file(options->config_path, errors);
+}
+
+static void say(struct daemon *daemon, enum log_level level, const char *event,
+                const char *sentence)
+{
+    log_line(&daemon->log, level, event, sentence, NULL, 0);
+}
+
+/* ---- signals ------------------------------------------------------------------------------- */
+
+static void report_config_errors(struct daemon *daemon, const struct config_errors *errors)
+{
+    for (size_t i = 0; i < errors->count; i++) {
+        char text[LOG_LINE_BYTES_MAX / 2];
+        config_error_format(&errors->items[i], text, sizeof(text));
+        const struct log_field fields[] = {log_text("error", text)};
+        log_line(&daemon->log, LOG_ERROR, "config-error", text, fields, 1);
+    }
+}
+
+/* SIGHUP.  Files are read on the worker's thread: a regular file of at most 1 MiB, and never while
+ * it serves at its hottest; a reload is asked for by hand. */
+static void on_hangup(evutil_socket_t number, short what, void *argument)
+{
+    struct daemon *daemon = argument;
+    struct config_errors errors = {0};
+    (void)number;
+    (void)what;
+    if (daemon->is_stopping)
+        return;
+    if (daemon->options->listen) {
+        say(daemon, LOG_INFO, "reload", "nothing to read again: the link is on the command line");
+        return;
+    }
+    struct config *config = daemon_read_config(daemon->options, &errors);
+    if (!config)
+        report_config_errors(daemon, &errors);
+    bool is_applied = config && reload_apply(daemon, config);
+    if (is_applied)
+        say(daemon, LOG_INFO, "reloaded", "the configuration was read again");
+    else
+        say(daemon, LOG_ERROR, "reload-failed", "nothing was changed");
+    config_free(config);
+    config_errors_clear(&errors);
+}
+
+static void stop(struct daemon *daemon)
+{
+    struct link *link;
+    daemon->is_stopping = true;
+    say(daemon, LOG_INFO, "stopping", "stopping: clients are closed, messages delivered");
+    TAILQ_FOREACH (link, &daemon->links, entry) {
+        link_close_listeners(link);
+        link_shutdown(link);
+    }
+}
+
+/* SIGTERM and SIGINT: the second time nothing is waited for. */
+static void on_terminate(evutil_socket_t number, short what, void *argument)
+{
+    struct daemon *daemon = argument;
+    (void)number;
+    (void)what;
+    if (daemon->is_stopping)
+        worker_stop(&daemon->worker);
+    else
+        stop(daemon);
+}
+
+static bool add_signal(struct daemon *daemon, struct event *event, int number,
+                       event_callback_fn callback)
+{
+    return event_assign(event, daemon->worker.base, number, EV_SIGNAL | EV_PERSIST, callback,
+                        daemon) == 0 &&
+           event_add(event, NULL) == 0;
+}
+
+static bool add_signals(struct daemon *daemon)
+{
+    return add_signal(daemon, &daemon->on_hangup, SIGHUP, on_hangup) &&
+           add_signal(daemon, &daemon->on_terminate, SIGTERM, on_terminate) &&
+           add_signal(daemon, &daemon->on_interrupt, SIGINT, on_terminate);
+}
+
+static void remove_signals(struct daemon *daemon)
+{
+    struct event *const events[] = {&daemon->on_hangup, &daemon->on_terminate,
+                                    &daemon->on_interrupt};
+    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+        if (event_initialized(events[i]))
+            event_del(events[i]);
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+/* Two descriptors for each client: take all that we may have. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* then it is as it was */
+}
+
+static bool is_done(void *context)
+{
+    const struct daemon *daemon = context;
+    return daemon->is_stopping && daemon->worker.session_count == 0 &&
+           daemon->worker.lingering_count == 0;
+}
+
+static void report_ready(struct daemon *daemon, const struct config *config)
+{
+    char sentence[128];
+    snprintf(sentence, sizeof(sentence), "wskeepd %s is ready: %zu link%s", PACKAGE_VERSION,
+             config->link_count, config->link_count == 1 ? "" : "s");
+    const struct log_field fields[] = {log_text("version", PACKAGE_VERSION),
+                                       log_number("links", config->link_count)};
+    log_line(&daemon->log, LOG_INFO, "ready", sentence, fields, 2);
+}
+
+static void free_links(struct daemon *daemon)
+{
+    struct link *link;
+    while ((link = TAILQ_FIRST(&daemon->links))) {
+        TAILQ_REMOVE(&daemon->links, link, entry);
+        link_free(link);
+    }
+}
+
+int daemon_run(struct daemon *daemon, const struct options *options, struct config *config)
+{
+    *daemon = (struct daemon){.options = options,
+                              .log = {.fd = STDERR_FILENO,
+                                      .level = (enum log_level)config->log_level,
+                                      .format = (enum log_format)config->log_format}};
+    TAILQ_INIT(&daemon->links);
+    raise_descriptor_limit();
+    (void)signal(SIGPIPE, SIG_IGN); /* standard error may be a pipe that nobody reads any more */
+
+    int status = DAEMON_CANNOT_RUN;
+    if (!worker_init(&daemon->worker, &daemon->log, config->memory_bytes_max)) {
+        const struct log_field fields[] = {log_text("why", strerror(errno))};
+        log_line(&daemon->log, LOG_ERROR, "cannot-start", NULL, fields, 1);
+        config_free(config);
+        return status;
+    }
+    if (!add_signals(daemon)) {
+        say(daemon, LOG_ERROR, "cannot-start", "cannot start: no memory");
+    } else if (reload_apply(daemon, config)) {
+        report_ready(daemon, config);
+        worker_run(&daemon->worker, is_done, daemon);
+        status = DAEMON_ENDED;
+    }
+    config_free(config);
+    relay_end_all(&daemon->worker);
+    linger_end_all(&daemon->worker);
+    free_links(daemon);
+    remove_signals(daemon);
+    worker_clear(&daemon->worker);
+    if (status == DAEMON_ENDED)
+        say(daemon, LOG_INFO, "stopped", "stopped");
+    return status;
+}
