@@ -49,10 +49,8 @@ void barrier_send(struct barrier *barrier, uint64_t now_ms, uint8_t payload[BARR
 {
     if (barrier->ping_count == BARRIER_PING_COUNT_MAX)
         barrier_remove(barrier, 1, 1); /* the oldest still times the acknowledgement */
-    barrier->pings[barrier->ping_count++] =
-        (struct barrier_ping){.sequence = barrier->sent_sequence,
-                              .sent_bytes = barrier->sent_bytes,
-                              .sent_ms = now_ms};
+    barrier->pings[barrier->ping_count++] = (struct barrier_ping){
+        .sequence = barrier->sent_sequence, .sent_bytes = barrier->sent_bytes, .sent_ms = now_ms};
     barrier->last_sent_ms = at_least_one(now_ms);
     barrier_payload(barrier, barrier->sent_sequence, payload);
 }
@@ -78,8 +76,9 @@ bool barrier_pong(struct barrier *barrier, const uint8_t *payload, size_t payloa
         *rtt_ms = now_ms - barrier->pings[i].sent_ms;
         barrier->acked_sequence = barrier->pings[i].sequence;
         barrier->acked_bytes = barrier->pings[i].sent_bytes;
-        barrier->pong_matched = true;
+        barrier->acked_offset = barrier->pings[i].end_offset;
         barrier_remove(barrier, 0, i + 1);
+        barrier_restart(barrier, now_ms); /* it reads: the next Pong has its time from now on */
         return true;
     }
     return false;

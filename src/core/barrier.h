@@ -15,9 +15,9 @@
 enum { BARRIER_PING_COUNT_MAX = 4, BARRIER_PAYLOAD_BYTES = 16 };
 
 struct barrier_ping {
-    uint64_t sequence;     /* all up to here come before it */
-    uint64_t sent_bytes;   /* payload of all messages before it, on this connection */
-    uint64_t end_offset;   /* of its last byte in the connection's stream; 0 until encoded */
+    uint64_t sequence;   /* all up to here come before it */
+    uint64_t sent_bytes; /* payload of all messages before it, on this connection */
+    uint64_t end_offset; /* of its last byte in the connection's stream; 0 until encoded */
     uint64_t sent_ms;
     uint64_t judged_from_ms; /* when the peer's TCP acknowledged it (or we began to read again);
                                 0 while it has not */
@@ -28,14 +28,14 @@ struct barrier {
     struct barrier_ping pings[BARRIER_PING_COUNT_MAX]; /* oldest first */
     uint8_t ping_count;
     uint64_t last_sent_ms; /* of the newest Ping; 0 before the first */
-    bool pong_matched; /* at least one on this connection */
 
     /* Of this connection's messages, also of those that have left the outbox since
      * (`overflow: drop-oldest`): the server may still have to read them. */
-    uint64_t sent_sequence; /* of the newest that was sent */
-    uint64_t sent_bytes;    /* payload */
+    uint64_t sent_sequence;  /* of the newest that was sent */
+    uint64_t sent_bytes;     /* payload */
     uint64_t acked_sequence; /* what Pongs have acknowledged of it */
     uint64_t acked_bytes;
+    uint64_t acked_offset; /* in the stream: after the newest Ping that was answered */
 };
 
 /* A new connection: no Ping in flight.  nonce is 8 random bytes, sequence the one before the first
@@ -46,8 +46,8 @@ void barrier_start(struct barrier *barrier, const uint8_t nonce[8], uint64_t seq
 void barrier_message(struct barrier *barrier, uint64_t sequence, size_t payload_bytes);
 
 /*
- * A Ping is sent now, behind the newest message.  Fills payload.  When BARRIER_PING_COUNT_MAX are in flight the second
- * oldest gives up its place: the oldest still times the acknowledgement.
+ * A Ping is sent now, behind the newest message.  Fills payload.  When BARRIER_PING_COUNT_MAX are
+ * in flight the second oldest gives up its place: the oldest still times the acknowledgement.
  */
 void barrier_send(struct barrier *barrier, uint64_t now_ms, uint8_t payload[BARRIER_PAYLOAD_BYTES]);
 
@@ -59,7 +59,7 @@ void barrier_encoded(struct barrier *barrier, uint64_t end_offset);
 
 /*
  * A Pong came.  True when it answers a Ping in flight: it and all earlier ones are retired,
- * *sequence is what it acknowledges and *rtt_ms how long it took.
+ * *sequence is what it acknowledges and *rtt_ms how long it took.  Later ones are judged from now.
  */
 bool barrier_pong(struct barrier *barrier, const uint8_t *payload, size_t payload_bytes,
                   uint64_t now_ms, uint64_t *sequence, uint64_t *rtt_ms);
@@ -84,7 +84,8 @@ static inline bool barrier_is_owed(const struct barrier *barrier, const struct b
     return ping->sequence > barrier->acked_sequence;
 }
 
-/* We did not read or run: what the peer's TCP has acknowledged is judged from now on. */
+/* We did not read or run, or a Pong came: what the peer's TCP has acknowledged is judged from now
+ * on. */
 void barrier_restart(struct barrier *barrier, uint64_t now_ms);
 
 #endif

@@ -75,9 +75,10 @@ void heartbeat_received(struct heartbeat *heartbeat, uint64_t now_ms)
     heartbeat->judged_from_ms = 0;
 }
 
-void heartbeat_ponged(struct heartbeat *heartbeat)
+void heartbeat_ponged(struct heartbeat *heartbeat, uint64_t pinged_offset)
 {
-    heartbeat->pong_offset = heartbeat->written_offset;
+    if (pinged_offset > heartbeat->pong_offset)
+        heartbeat->pong_offset = pinged_offset;
 }
 
 void heartbeat_tcp(struct heartbeat *heartbeat, uint64_t acked_offset, bool in_flight,
@@ -90,8 +91,7 @@ void heartbeat_tcp(struct heartbeat *heartbeat, uint64_t acked_offset, bool in_f
         heartbeat->acked_offset = acked_offset;
     heartbeat->in_flight = in_flight;
     heartbeat->probe_ms = now_ms;
-    if (ping_is_on_its_way(heartbeat) &&
-        heartbeat->acked_offset >= heartbeat->ping_end_offset)
+    if (ping_is_on_its_way(heartbeat) && heartbeat->acked_offset >= heartbeat->ping_end_offset)
         heartbeat->judged_from_ms = at_least_one(now_ms);
 }
 
@@ -115,6 +115,8 @@ void heartbeat_set_reading(struct heartbeat *heartbeat, bool reading, uint64_t n
 
 uint64_t heartbeat_allowance_ms(const struct heartbeat *heartbeat)
 {
+    if (heartbeat->written_offset <= heartbeat->pong_offset)
+        return 0; /* the Ping was answered before it was written: a guess */
     uint64_t bytes = heartbeat->written_offset - heartbeat->pong_offset;
     return bytes / HEARTBEAT_ALLOWANCE_BYTES * HEARTBEAT_ALLOWANCE_MS;
 }
@@ -194,8 +196,7 @@ enum heartbeat_verdict heartbeat_judge(const struct heartbeat *heartbeat,
 uint64_t heartbeat_deadline_ms(const struct heartbeat *heartbeat,
                                const struct heartbeat_settings *settings)
 {
-    uint64_t life_ms =
-        earlier(dead_due_ms(heartbeat, settings), stuck_due_ms(heartbeat, settings));
+    uint64_t life_ms = earlier(dead_due_ms(heartbeat, settings), stuck_due_ms(heartbeat, settings));
     uint64_t ask_ms = earlier(probe_due_ms(heartbeat, settings), ping_due_ms(heartbeat, settings));
     return earlier(life_ms, ask_ms);
 }

@@ -9,7 +9,7 @@ enum {
     ENTRY_CAPACITY_MIN = 16, /* stays, once there was a message: an echo pushes and acknowledges
                                 one message all day */
     ENTRY_CAPACITY_MAX = 1 << 30,
-    CHUNK_BYTES_MIN = 1024, /* the first one: most sessions never need more */
+    CHUNK_BYTES_MIN = 1024,      /* the first one: most sessions never need more */
     CHUNK_BYTES_MAX = 16 * 1024, /* a larger message has a chunk to itself */
     CHUNK_GROWTH = 4
 };
@@ -325,7 +325,7 @@ uint64_t outbox_written(struct outbox *outbox, uint64_t written_offset)
 uint32_t outbox_acknowledge(struct outbox *outbox, uint64_t sequence)
 {
     if (sequence < outbox->first_sequence)
-        return 0; /* an older word than the last one */
+        return 0;                             /* an older word than the last one */
     assert(sequence < outbox->next_sequence); /* our own barrier covers what was sent, and ... */
     assert(outbox_entry_of(outbox, sequence)->end_offset > 0); /* ... wholly encoded */
     uint32_t count = 0;

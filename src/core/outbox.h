@@ -23,9 +23,9 @@
 
 enum outbox_result {
     OUTBOX_OK,
-    OUTBOX_FULL,       /* fits later: stop reading from this client */
+    OUTBOX_FULL,        /* fits later: stop reading from this client */
     OUTBOX_ERR_TOO_BIG, /* can never fit: over payload_bytes_max, or over the whole budget */
-    OUTBOX_ERR_MEMORY  /* malloc said no: treated as full, and logged */
+    OUTBOX_ERR_MEMORY   /* malloc said no: treated as full, and logged */
 };
 
 /* What one message costs besides its payload, in the budget. */
@@ -39,8 +39,8 @@ struct outbox_entry {
     uint64_t end_offset; /* in the byte stream of the current connection: after its last byte;
                             0 until it was encoded there */
     uint32_t payload_bytes;
-    uint8_t opcode;  /* FRAME_TEXT or FRAME_BINARY */
-    bool exposed;    /* its last byte was handed to the kernel on some connection */
+    uint8_t opcode; /* FRAME_TEXT or FRAME_BINARY */
+    bool exposed;   /* its last byte was handed to the kernel on some connection */
 };
 
 struct outbox {
@@ -49,8 +49,8 @@ struct outbox {
     uint32_t entry_first;         /* index of the head in the ring */
     uint32_t entry_count;
     uint32_t entry_count_max;
-    uint64_t first_sequence; /* of the head; the first message of a session is 1 */
-    uint64_t next_sequence;  /* the next one to send on this connection */
+    uint64_t first_sequence;   /* of the head; the first message of a session is 1 */
+    uint64_t next_sequence;    /* the next one to send on this connection */
     uint64_t written_sequence; /* all before it are wholly with the kernel on this connection */
     uint64_t payload_bytes;
     uint64_t payload_bytes_max;

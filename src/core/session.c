@@ -9,24 +9,24 @@
 #include "core/session_private.h"
 
 static const char *const state_names[SESSION_STATE_COUNT] = {
-    [SESSION_IDLE] = "idle",           [SESSION_RESOLVING] = "resolving",
-    [SESSION_CONNECTING] = "connecting", [SESSION_UPGRADING] = "upgrading",
-    [SESSION_OPEN] = "open",           [SESSION_CLOSING] = "closing",
-    [SESSION_WAITING] = "waiting",     [SESSION_ENDED] = "ended",
+    [SESSION_IDLE] = "idle",
+    [SESSION_RESOLVING] = "resolving",
+    [SESSION_CONNECTING] = "connecting",
+    [SESSION_UPGRADING] = "upgrading",
+    [SESSION_OPEN] = "open",
+    [SESSION_CLOSING] = "closing",
+    [SESSION_WAITING] = "waiting",
+    [SESSION_ENDED] = "ended",
 };
 
 /* Every move there is.  Whatever is not here cannot happen, and is asserted. */
 static const bool may_move[SESSION_STATE_COUNT][SESSION_STATE_COUNT] = {
     [SESSION_IDLE] = {[SESSION_RESOLVING] = true, [SESSION_ENDED] = true},
-    [SESSION_RESOLVING] = {[SESSION_CONNECTING] = true,
-                           [SESSION_WAITING] = true,
-                           [SESSION_ENDED] = true},
-    [SESSION_CONNECTING] = {[SESSION_UPGRADING] = true,
-                            [SESSION_WAITING] = true,
-                            [SESSION_ENDED] = true},
-    [SESSION_UPGRADING] = {[SESSION_OPEN] = true,
-                           [SESSION_WAITING] = true,
-                           [SESSION_ENDED] = true},
+    [SESSION_RESOLVING] =
+        {[SESSION_CONNECTING] = true, [SESSION_WAITING] = true, [SESSION_ENDED] = true},
+    [SESSION_CONNECTING] =
+        {[SESSION_UPGRADING] = true, [SESSION_WAITING] = true, [SESSION_ENDED] = true},
+    [SESSION_UPGRADING] = {[SESSION_OPEN] = true, [SESSION_WAITING] = true, [SESSION_ENDED] = true},
     [SESSION_OPEN] = {[SESSION_CLOSING] = true, [SESSION_WAITING] = true, [SESSION_ENDED] = true},
     [SESSION_CLOSING] = {[SESSION_ENDED] = true},
     [SESSION_WAITING] = {[SESSION_RESOLVING] = true, [SESSION_ENDED] = true},
@@ -124,8 +124,7 @@ void session_client_without_heartbeat(struct session *session)
 void session_use_settings(struct session *session, const struct session_settings *settings)
 {
     session->settings = settings;
-    outbox_set_limits(&session->outbox, settings->outbox_messages_max,
-                      settings->outbox_bytes_max);
+    outbox_set_limits(&session->outbox, settings->outbox_messages_max, settings->outbox_bytes_max);
 }
 
 /* What this and all later connections must agree on.  False when memory ran out. */
@@ -170,8 +169,7 @@ void session_start(struct session *session, const char *subprotocol, uint64_t no
     if (subprotocol)
         session_answer_client(session, now_ms, actions);
     else
-        session->client_deadline_ms =
-            session_after(now_ms, session->settings->connect_timeout_ms);
+        session->client_deadline_ms = session_after(now_ms, session->settings->connect_timeout_ms);
     session_enter(session, SESSION_RESOLVING, CAUSE_NONE, now_ms, actions);
 }
 
@@ -233,8 +231,8 @@ static void session_receipt(struct session *session, uint32_t lost_count,
     char reason[64];
     actions->client = SESSION_CLIENT_CLOSE;
     if (lost_count > 0) {
-        snprintf(reason, sizeof reason, "wskeep: %u message%s not delivered",
-                 (unsigned)lost_count, lost_count == 1 ? "" : "s");
+        snprintf(reason, sizeof reason, "wskeep: %u message%s not delivered", (unsigned)lost_count,
+                 lost_count == 1 ? "" : "s");
         close_set(&actions->client_close, CLOSE_INTERNAL_ERROR, reason);
         return;
     }
@@ -253,8 +251,8 @@ void session_give_up(struct session *session, uint32_t count, uint64_t bytes, en
     actions->given_up_cause = cause;
 }
 
-void session_finish(struct session *session, const struct session_end *end,
-                    enum session_drop drop, uint64_t now_ms, struct session_actions *actions)
+void session_finish(struct session *session, const struct session_end *end, enum session_drop drop,
+                    uint64_t now_ms, struct session_actions *actions)
 {
     session_act(session, actions);
     uint64_t lost_bytes;
@@ -309,6 +307,16 @@ void session_last_close(const struct session *session, struct close_frame *close
         close_set(close, CLOSE_GOING_AWAY, NULL);
 }
 
+/* The end of a connection to a server that is there: our Close, but none after a lost client. */
+static enum session_drop session_part(const struct session *session,
+                                      struct session_actions *actions)
+{
+    if (session_client_was_cut(session))
+        return SESSION_DROP_FIN;
+    session_last_close(session, &actions->upstream_close);
+    return SESSION_DROP_CLOSE;
+}
+
 /* The client will send no more, and everything that it sent was acknowledged. */
 static bool session_is_drained(const struct session *session)
 {
@@ -345,20 +353,15 @@ void session_drain_timeout(struct session *session, uint64_t now_ms,
     const struct session_end end = {.cause = session->client_cause};
     enum session_drop drop = SESSION_DROP_NONE;
     session_act(session, actions);
-    if (session->state == SESSION_OPEN && session_client_was_cut(session)) {
-        drop = SESSION_DROP_FIN;
-    } else if (session->state == SESSION_OPEN) {
-        drop = SESSION_DROP_CLOSE;
-        session_last_close(session, &actions->upstream_close);
-    } else if (session_is_attempting(session)) {
+    if (session->state == SESSION_OPEN)
+        drop = session_part(session, actions);
+    else if (session_is_attempting(session))
         drop = SESSION_DROP_ABANDON;
-    }
     session_finish(session, &end, drop, now_ms, actions);
 }
 
-/* Nothing is owed to anybody any more: the client's own end is the session's. */
-static void session_ends_drained(struct session *session, enum session_drop drop, uint64_t now_ms,
-                                 struct session_actions *actions)
+void session_ends_drained(struct session *session, enum session_drop drop, uint64_t now_ms,
+                          struct session_actions *actions)
 {
     const struct session_end end = {.cause = session->client_cause};
     session_finish(session, &end, drop, now_ms, actions);
@@ -366,8 +369,8 @@ static void session_ends_drained(struct session *session, enum session_drop drop
 
 /* ---- the end of a connection -------------------------------------------------------------- */
 
-/* How many connections in a row the server has left every Ping unanswered.  When it is enough
- * the server is known not to answer: `without_pong` decides.  True: the session ends. */
+/* How many connections in a row the server has left every Ping unanswered.  True when it is
+ * enough: the server is known not to answer, and `without_pong` decides. */
 static bool session_pong_is_unsupported(struct session *session, const struct session_end *end,
                                         struct session_actions *actions)
 {
@@ -379,11 +382,9 @@ static bool session_pong_is_unsupported(struct session *session, const struct se
     }
     if (++session->ack_timeouts_in_a_row < SESSION_ACK_TIMEOUT_COUNT_MAX)
         return false;
+    session->pong_given_up = session->settings->without_pong == WITHOUT_PONG_SENT;
     actions->pong_unsupported = true;
-    if (session->settings->without_pong == WITHOUT_PONG_END)
-        return true;
-    session->pong_given_up = true;
-    return false;
+    return true;
 }
 
 static bool session_mismatch_is_final(struct session *session, enum cause cause)
@@ -440,15 +441,16 @@ static void session_connection_ended(struct session *session, struct session_end
     end->was_open = session->state == SESSION_OPEN;
     session_act(session, actions);
     enum close_then then =
-        close_rules_decide(session->settings->close_rules, session->settings->close_rule_count,
-                           end, &actions->close_rule);
+        close_rules_decide(session->settings->close_rules, session->settings->close_rule_count, end,
+                           &actions->close_rule);
     if (session_mismatch_is_final(session, end->cause))
         then = CLOSE_THEN_END;
     if (session_pong_is_unsupported(session, end, actions)) {
-        end->cause = CAUSE_PONG_UNSUPPORTED;
-        then = CLOSE_THEN_END;
-        drop = SESSION_DROP_CLOSE; /* the server is there, it only does not answer Pings */
-        close_set(&actions->upstream_close, CLOSE_GOING_AWAY, NULL);
+        drop = session_part(session, actions); /* it is there, it only does not answer Pings */
+        if (!session->pong_given_up) {
+            end->cause = CAUSE_PONG_UNSUPPORTED;
+            then = CLOSE_THEN_END;
+        }
     }
     session_forget_connection(session, end->was_open, now_ms);
     session_inbox_changed(session, now_ms);
@@ -462,13 +464,13 @@ static void session_connection_ended(struct session *session, struct session_end
     }
     actions->end = *end;
     actions->drop = drop;
-    actions->delay_ms = session_backoff_ms(session, end->was_open,
-                                           then == CLOSE_THEN_RECONNECT_SLOW, now_ms);
+    actions->delay_ms =
+        session_backoff_ms(session, end->was_open, then == CLOSE_THEN_RECONNECT_SLOW, now_ms);
     session_enter(session, SESSION_WAITING, end->cause, now_ms, actions);
 }
 
-static void session_ended_by_us(struct session *session, enum cause cause, enum session_drop drop,
-                                uint64_t now_ms, struct session_actions *actions)
+void session_ended_by_us(struct session *session, enum cause cause, enum session_drop drop,
+                         uint64_t now_ms, struct session_actions *actions)
 {
     struct session_end end = {.cause = cause};
     session_connection_ended(session, &end, drop, now_ms, actions);
@@ -617,10 +619,13 @@ void session_upstream_pong(struct session *session, const uint8_t *payload, size
     actions->any = false;
     if (session->state != SESSION_OPEN)
         return;
-    heartbeat_ponged(&session->upstream_life);
     if (!barrier_pong(&session->barrier, payload, payload_bytes, now_ms, &sequence,
-                      &session->rtt_ms))
+                      &session->rtt_ms)) {
+        if (session_sent_is_enough(session)) /* no window bounds what has been sent since */
+            heartbeat_ponged(&session->upstream_life, session->upstream_life.written_offset);
         return; /* a sign of life and nothing else */
+    }
+    heartbeat_ponged(&session->upstream_life, session->barrier.acked_offset);
     session->pong_ever = true;
     session->ack_timeouts_in_a_row = 0;
     session_acknowledge(session, sequence, now_ms, actions);
@@ -647,181 +652,7 @@ void session_upstream_tcp(struct session *session, uint64_t acked_offset, bool i
     barrier_tcp(&session->barrier, acked_offset, now_ms);
 }
 
-/* ---- deadlines ---------------------------------------------------------------------------- */
-
-/* The heartbeat's settings as they hold now: with a Ping already asked for, it asks for none. */
-static struct heartbeat_settings session_heartbeat(const struct session *session)
-{
-    struct heartbeat_settings settings = session->settings->heartbeat;
-    if (session->ping_now)
-        settings.interval_ms = SETTINGS_NEVER;
-    return settings;
-}
-
-static uint64_t session_silence_deadline_ms(const struct session *session)
-{
-    if (session->upstream_full)
-        return SETTINGS_NEVER;
-    return session_after(session->data_ms, session->settings->silence_ms);
-}
-
-static uint64_t session_stall_deadline_ms(const struct session *session)
-{
-    if (session->both_paused_ms == 0)
-        return SETTINGS_NEVER;
-    return session_after(session->both_paused_ms, session->settings->heartbeat.stall_timeout_ms);
-}
-
-static void session_open_timer(struct session *session, uint64_t now_ms,
-                               struct session_actions *actions)
-{
-    if (now_ms >= session_ack_deadline_ms(session)) {
-        session_ended_by_us(session, CAUSE_ACK_TIMEOUT, SESSION_DROP_RESET, now_ms, actions);
-        return;
-    }
-    if (now_ms >= session_silence_deadline_ms(session)) {
-        session_ended_by_us(session, CAUSE_SILENCE, SESSION_DROP_RESET, now_ms, actions);
-        return;
-    }
-    if (now_ms >= session_ping_deadline_ms(session))
-        session->ping_now = true; /* goes out as soon as the connection takes it */
-    const struct heartbeat_settings settings = session_heartbeat(session);
-    switch (heartbeat_judge(&session->upstream_life, &settings, now_ms)) {
-    case HEARTBEAT_FINE:
-        return;
-    case HEARTBEAT_PING:
-        session->ping_now = true;
-        return;
-    case HEARTBEAT_PROBE:
-        session_act(session, actions);
-        actions->probe_upstream = true;
-        return;
-    case HEARTBEAT_DEAD:
-        session_ended_by_us(session, CAUSE_HEARTBEAT_TIMEOUT, SESSION_DROP_RESET, now_ms, actions);
-        return;
-    case HEARTBEAT_STALLED:
-        session_ended_by_us(session, CAUSE_SEND_STALLED, SESSION_DROP_RESET, now_ms, actions);
-        return;
-    }
-}
-
-static uint64_t session_give_up_deadline_ms(const struct session *session)
-{
-    if (!session_is_attempting(session) && session->state != SESSION_WAITING)
-        return SETTINGS_NEVER;
-    return session_after(session->unopened_since_ms, session->settings->give_up_after_ms);
-}
-
-static void session_state_timer(struct session *session, uint64_t now_ms,
-                                struct session_actions *actions)
-{
-    if (session->state == SESSION_OPEN) {
-        session_open_timer(session, now_ms, actions);
-        return;
-    }
-    if (now_ms < session->wait_until_ms)
-        return;
-    switch (session->state) {
-    case SESSION_RESOLVING:
-        session_ended_by_us(session, CAUSE_DNS_TIMEOUT, SESSION_DROP_ABANDON, now_ms, actions);
-        return;
-    case SESSION_CONNECTING:
-        session_ended_by_us(session, CAUSE_TCP_TIMEOUT, SESSION_DROP_ABANDON, now_ms, actions);
-        return;
-    case SESSION_UPGRADING:
-        session_ended_by_us(session, CAUSE_UPGRADE_TIMEOUT, SESSION_DROP_ABANDON, now_ms, actions);
-        return;
-    case SESSION_WAITING:
-        session_enter(session, SESSION_RESOLVING, CAUSE_NONE, now_ms, actions);
-        return;
-    case SESSION_CLOSING:
-        session_ends_drained(session, SESSION_DROP_ABANDON, now_ms, actions);
-        return;
-    case SESSION_IDLE:
-    case SESSION_OPEN:
-    case SESSION_ENDED:
-    case SESSION_STATE_COUNT:
-        return;
-    }
-}
-
-void session_timer(struct session *session, uint64_t now_ms, struct session_actions *actions)
-{
-    actions->any = false;
-    if (session->state == SESSION_ENDED)
-        return;
-    if (now_ms >= session->drain_deadline_ms && session->state != SESSION_CLOSING) {
-        session_drain_timeout(session, now_ms, actions);
-        return;
-    }
-    if (now_ms >= session_give_up_deadline_ms(session)) {
-        const struct session_end end = {.cause = CAUSE_GAVE_UP};
-        session_finish(session, &end,
-                       session_is_attempting(session) ? SESSION_DROP_ABANDON : SESSION_DROP_NONE,
-                       now_ms, actions);
-        return;
-    }
-    if (now_ms >= session_stall_deadline_ms(session)) {
-        session_act(session, actions);
-        actions->mutual_stall = true;
-        session_close_client(session, CLOSE_TRY_AGAIN, "wskeep: mutual-stall", CAUSE_MUTUAL_STALL,
-                             now_ms, actions);
-        return;
-    }
-    if (session_client_timer(session, now_ms, actions))
-        return; /* what else is due is still due: the caller asks again */
-    session_state_timer(session, now_ms, actions);
-}
-
-static uint64_t earlier(uint64_t a_ms, uint64_t b_ms)
-{
-    return a_ms < b_ms ? a_ms : b_ms;
-}
-
-uint64_t session_deadline_ms(const struct session *session)
-{
-    if (session->state == SESSION_ENDED)
-        return SETTINGS_NEVER;
-    uint64_t deadline_ms = earlier(session->wait_until_ms, session_client_deadline_ms(session));
-    if (session->state != SESSION_CLOSING)
-        deadline_ms = earlier(deadline_ms, session->drain_deadline_ms);
-    deadline_ms = earlier(deadline_ms, session_give_up_deadline_ms(session));
-    deadline_ms = earlier(deadline_ms, session_stall_deadline_ms(session));
-    if (session->state != SESSION_OPEN)
-        return deadline_ms;
-
-    const struct heartbeat_settings settings = session_heartbeat(session);
-    deadline_ms = earlier(deadline_ms, session_ack_deadline_ms(session));
-    deadline_ms = earlier(deadline_ms, session_silence_deadline_ms(session));
-    if (!session->ping_now)
-        deadline_ms = earlier(deadline_ms, session_ping_deadline_ms(session));
-    return earlier(deadline_ms, heartbeat_deadline_ms(&session->upstream_life, &settings));
-}
-
-void session_did_not_run(struct session *session, uint64_t now_ms)
-{
-    if (session_is_attempting(session))
-        session->wait_until_ms = session_after(now_ms, session->settings->connect_timeout_ms);
-    if (session->state == SESSION_CLOSING)
-        session->wait_until_ms = now_ms + SESSION_CLOSE_WAIT_MS;
-    if (session->state == SESSION_OPEN) {
-        heartbeat_restart(&session->upstream_life, now_ms);
-        barrier_restart(&session->barrier, now_ms);
-        session->data_ms = now_ms;
-    }
-    session->unopened_since_ms = now_ms; /* nobody tried to connect meanwhile */
-    if (session->client == SESSION_CLIENT_WAITING && session->client_deadline_ms != SETTINGS_NEVER)
-        session->client_deadline_ms =
-            session_after(now_ms, session->settings->connect_timeout_ms);
-    if (session->client == SESSION_CLIENT_CLOSED)
-        session->client_deadline_ms = now_ms + SESSION_CLOSE_WAIT_MS;
-    if (session->client == SESSION_CLIENT_OPEN || session->client == SESSION_CLIENT_CLOSING)
-        heartbeat_restart(&session->client_life, now_ms);
-    if (session->drain_deadline_ms != SETTINGS_NEVER)
-        session->drain_deadline_ms = session_after(now_ms, session->settings->drain_timeout_ms);
-    if (session->both_paused_ms != 0)
-        session->both_paused_ms = now_ms;
-}
+/* ---- the daemon -------------------------------------------------------------------------- */
 
 void session_shutdown(struct session *session, uint64_t now_ms, struct session_actions *actions)
 {

@@ -79,11 +79,11 @@ struct session_actions {
     bool any; /* false: nothing below was touched */
 
     struct session_move move;
-    struct session_end end;  /* with a move that has a cause: how the connection ended */
-    int close_rule;          /* index of the rule that decided, -1: a default */
-    uint64_t delay_ms;       /* with a move to SESSION_WAITING */
+    struct session_end end; /* with a move that has a cause: how the connection ended */
+    int close_rule;         /* index of the rule that decided, -1: a default */
+    uint64_t delay_ms;      /* with a move to SESSION_WAITING */
 
-    bool attempt;            /* with a move to SESSION_RESOLVING: begin, with fresh settings */
+    bool attempt; /* with a move to SESSION_RESOLVING: begin, with fresh settings */
     enum session_drop drop;
     struct close_frame upstream_close;
 
@@ -99,7 +99,7 @@ struct session_actions {
     /* For log, events and counters. */
     bool gap;
     uint64_t gap_ms;
-    uint32_t repeats;      /* on opening: so many exposed messages will be sent again */
+    uint32_t repeats; /* on opening: so many exposed messages will be sent again */
     uint32_t given_up_count;
     uint64_t given_up_bytes;
     enum cause given_up_cause;
@@ -114,7 +114,12 @@ enum session_take {
     SESSION_IGNORED  /* after the client's Close, or after the end */
 };
 
-enum session_send_kind { SESSION_SEND_NOTHING, SESSION_SEND_MESSAGE, SESSION_SEND_PING, SESSION_SEND_CLOSE };
+enum session_send_kind {
+    SESSION_SEND_NOTHING,
+    SESSION_SEND_MESSAGE,
+    SESSION_SEND_PING,
+    SESSION_SEND_CLOSE
+};
 
 struct session_send {
     enum session_send_kind kind;
@@ -126,10 +131,10 @@ struct session_send {
 };
 
 struct session_counters {
-    uint64_t sent;      /* messages acknowledged by the upstream */
-    uint64_t received;  /* messages delivered to the client */
-    uint64_t repeated;  /* messages sent again after a break */
-    uint64_t given_up;  /* messages never acknowledged, by any cause */
+    uint64_t sent;     /* messages acknowledged by the upstream */
+    uint64_t received; /* messages delivered to the client */
+    uint64_t repeated; /* messages sent again after a break */
+    uint64_t given_up; /* messages never acknowledged, by any cause */
     uint64_t gaps;
     uint32_t connections; /* upstream connections that opened */
     uint32_t attempts;
@@ -146,36 +151,36 @@ struct session {
     struct heartbeat client_life;
     struct backoff backoff;
     struct session_counters counters;
-    char *subprotocol; /* agreed on by the first handshake, or NULL; owned */
-    uint64_t wait_until_ms;       /* SESSION_WAITING: the next attempt.  Attempt states: the end
-                                     of connect_timeout.  SESSION_CLOSING: 2 s */
-    uint64_t attempt_ms;          /* the current or last attempt began */
-    uint64_t open_ms;             /* the current or last connection opened */
-    uint64_t lost_ms;             /* the last connection that was open ended */
-    uint64_t unopened_since_ms;   /* for give_up_after: no open connection since */
-    uint64_t client_deadline_ms;  /* SESSION_CLIENT_WAITING: 504 */
-    uint64_t drain_deadline_ms;   /* SETTINGS_NEVER until the client has ended */
-    uint64_t data_ms;             /* last data message from upstream, for silence */
-    uint64_t both_paused_ms;      /* neither side is read since; 0: no */
-    uint64_t bytes_since_ping;    /* message bytes encoded after the newest Ping */
-    uint64_t rtt_ms;              /* of the last matching Pong */
-    uint64_t inbox_bytes;         /* waiting for the client, as net last said */
-    uint64_t refused_bytes;       /* client_full: the size of the message that did not fit */
-    enum cause client_cause;      /* how the client ended */
+    char *subprotocol;                /* agreed on by the first handshake, or NULL; owned */
+    uint64_t wait_until_ms;           /* SESSION_WAITING: the next attempt.  Attempt states: the end
+                                         of connect_timeout.  SESSION_CLOSING: 2 s */
+    uint64_t attempt_ms;              /* the current or last attempt began */
+    uint64_t open_ms;                 /* the current or last connection opened */
+    uint64_t lost_ms;                 /* the last connection that was open ended */
+    uint64_t unopened_since_ms;       /* for give_up_after: no open connection since */
+    uint64_t client_deadline_ms;      /* SESSION_CLIENT_WAITING: 504 */
+    uint64_t drain_deadline_ms;       /* SETTINGS_NEVER until the client has ended */
+    uint64_t data_ms;                 /* last data message from upstream, for silence */
+    uint64_t both_paused_ms;          /* neither side is read since; 0: no */
+    uint64_t bytes_since_ping;        /* message bytes encoded after the newest Ping */
+    uint64_t rtt_ms;                  /* of the last matching Pong */
+    uint64_t inbox_bytes;             /* waiting for the client, as net last said */
+    uint64_t refused_bytes;           /* client_full: the size of the message that did not fit */
+    enum cause client_cause;          /* how the client ended */
     struct close_frame *client_close; /* the Close that came from the client, while a receipt or
                                          the upstream's Close is owed; owned */
     uint8_t ack_timeouts_in_a_row;
     uint8_t mismatches_in_a_row;
-    bool subprotocol_fixed;  /* later connections must choose the same */
-    bool pong_ever;          /* some connection of this session brought a matching Pong */
-    bool pong_given_up;      /* without_pong: sent came true */
-    bool client_beats;       /* the client's side has a heartbeat */
-    bool moved;              /* this connection acknowledged or delivered data */
-    bool replay_begins;      /* the next message is the first of a replay: a Ping follows it */
-    bool ping_now;           /* the heartbeat, or the first message of a replay, wants a Ping */
-    bool client_full;        /* a client's message did not fit: NOT_NOW */
-    bool upstream_full;      /* the inbox is full: the upstream is not read */
-    bool close_sent;         /* our Close was handed out by session_send_next() */
+    bool subprotocol_fixed; /* later connections must choose the same */
+    bool pong_ever;         /* some connection of this session brought a matching Pong */
+    bool pong_given_up;     /* without_pong: sent came true */
+    bool client_beats;      /* the client's side has a heartbeat */
+    bool moved;             /* this connection acknowledged or delivered data */
+    bool replay_begins;     /* the next message is the first of a replay: a Ping follows it */
+    bool ping_now;          /* the heartbeat, or the first message of a replay, wants a Ping */
+    bool client_full;       /* a client's message did not fit: NOT_NOW */
+    bool upstream_full;     /* the inbox is full: the upstream is not read */
+    bool close_sent;        /* our Close was handed out by session_send_next() */
 };
 
 /* ---- life --------------------------------------------------------------------------------- */
@@ -258,8 +263,8 @@ enum session_take session_client_message(struct session *session, enum frame_opc
                                          const uint8_t *payload, size_t payload_bytes,
                                          uint64_t now_ms, struct session_actions *actions);
 
-void session_client_close(struct session *session, const struct close_frame *close,
-                          uint64_t now_ms, struct session_actions *actions);
+void session_client_close(struct session *session, const struct close_frame *close, uint64_t now_ms,
+                          struct session_actions *actions);
 
 /*
  * The client is gone without a Close of its own, or it broke RFC 6455 and net has told it so:

@@ -59,11 +59,11 @@ void session_inbox(struct session *session, uint64_t inbox_bytes, uint64_t now_m
     session->inbox_bytes = inbox_bytes;
     if (taken && session->both_paused_ms != 0)
         session->both_paused_ms = now_ms; /* slow, but it moves: not a stall */
-    session_inbox_changed(session, now_ms);
-    if (session->upstream_full && session->client == SESSION_CLIENT_OPEN &&
-        session->settings->inbox_overflow == INBOX_OVERFLOW_CLOSE)
+    if (session->settings->inbox_overflow == INBOX_OVERFLOW_CLOSE &&
+        session->client == SESSION_CLIENT_OPEN && session_inbox_is_full(session))
         session_close_client(session, CLOSE_TRY_AGAIN, "wskeep: inbox full", CAUSE_OVERFLOW, now_ms,
                              actions);
+    session_inbox_changed(session, now_ms);
 }
 
 static void session_set_client_full(struct session *session, bool full, uint64_t bytes,
@@ -94,15 +94,14 @@ bool session_reads_client(const struct session *session)
 
 /* `overflow: drop-oldest`: make room, as long as the oldest is not in the middle of its frame. */
 static enum outbox_result session_push_over_oldest(struct session *session,
-                                                   enum frame_opcode opcode,
-                                                   const uint8_t *payload, size_t payload_bytes,
+                                                   enum frame_opcode opcode, const uint8_t *payload,
+                                                   size_t payload_bytes,
                                                    struct session_actions *actions)
 {
     uint64_t dropped_bytes;
     while (outbox_drop_oldest(&session->outbox, &dropped_bytes)) {
         session_give_up(session, 1, dropped_bytes, CAUSE_OVERFLOW, actions);
-        enum outbox_result result =
-            outbox_push(&session->outbox, opcode, payload, payload_bytes);
+        enum outbox_result result = outbox_push(&session->outbox, opcode, payload, payload_bytes);
         if (result != OUTBOX_FULL)
             return result;
     }
@@ -185,8 +184,8 @@ static void session_client_gone(struct session *session, uint64_t now_ms)
     session_inbox_changed(session, now_ms);
 }
 
-void session_client_close(struct session *session, const struct close_frame *close,
-                          uint64_t now_ms, struct session_actions *actions)
+void session_client_close(struct session *session, const struct close_frame *close, uint64_t now_ms,
+                          struct session_actions *actions)
 {
     actions->any = false;
     if (session->client == SESSION_CLIENT_CLOSED) { /* the answer to our Close */
@@ -250,7 +249,7 @@ void session_client_received(struct session *session, bool pong, uint64_t now_ms
 {
     heartbeat_received(&session->client_life, now_ms);
     if (pong)
-        heartbeat_ponged(&session->client_life);
+        heartbeat_ponged(&session->client_life, session->client_life.written_offset);
 }
 
 void session_client_written(struct session *session, uint64_t written_offset, uint64_t now_ms)
@@ -285,8 +284,7 @@ static uint64_t session_client_wait_ms(const struct session *session)
     return session->client_full ? SETTINGS_NEVER : session->client_deadline_ms;
 }
 
-bool session_client_timer(struct session *session, uint64_t now_ms,
-                          struct session_actions *actions)
+bool session_client_timer(struct session *session, uint64_t now_ms, struct session_actions *actions)
 {
     if (now_ms >= session_client_wait_ms(session)) {
         session_act(session, actions);

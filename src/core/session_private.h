@@ -1,11 +1,11 @@
-/* What the three files of the session share: session.c, session_client.c, session_send.c. */
+/* What the four files of the session share: session.c and its _client, _send and _timer. */
 #ifndef WSKEEP_CORE_SESSION_PRIVATE_H
 #define WSKEEP_CORE_SESSION_PRIVATE_H
 
 #include "core/session.h"
 
 enum {
-    SESSION_CLOSE_WAIT_MS = 2000,   /* for the other half of a closing handshake */
+    SESSION_CLOSE_WAIT_MS = 2000,    /* for the other half of a closing handshake */
     SESSION_ATTEMPT_SPACE_MS = 1000, /* between the starts of two connections that carried data */
     SESSION_MISMATCH_COUNT_MAX = 3,
     SESSION_ACK_TIMEOUT_COUNT_MAX = 3,
@@ -27,11 +27,19 @@ void session_enter(struct session *session, enum session_state to, enum cause ca
 
 /* The session is over: tell the client, count what was not delivered.  drop: what becomes of
  * the upstream connection. */
-void session_finish(struct session *session, const struct session_end *end,
-                    enum session_drop drop, uint64_t now_ms, struct session_actions *actions);
+void session_finish(struct session *session, const struct session_end *end, enum session_drop drop,
+                    uint64_t now_ms, struct session_actions *actions);
 
 /* The client has ended and the outbox may be empty: then close upstream and end. */
 void session_drain(struct session *session, uint64_t now_ms, struct session_actions *actions);
+
+/* Nothing is owed to anybody any more: the client's own end is the session's. */
+void session_ends_drained(struct session *session, enum session_drop drop, uint64_t now_ms,
+                          struct session_actions *actions);
+
+/* We end this connection or attempt: the close rules say what follows. */
+void session_ended_by_us(struct session *session, enum cause cause, enum session_drop drop,
+                         uint64_t now_ms, struct session_actions *actions);
 
 /* drain_timeout has passed: give up what is left, and say so in the receipt. */
 void session_drain_timeout(struct session *session, uint64_t now_ms,

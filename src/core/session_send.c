@@ -55,8 +55,8 @@ uint64_t session_ping_deadline_ms(const struct session *session)
 
 /*
  * The acknowledgement times out: counted from the oldest Ping in flight whose Pong is owed, from
- * when the peer's TCP had it.  Until then what its TCP acknowledges is life, and the heartbeat
- * judges.
+ * when the peer's TCP had it, and not before the last Pong that matched.  Until then what its TCP
+ * acknowledges is life, and the heartbeat judges.
  */
 uint64_t session_ack_deadline_ms(const struct session *session)
 {

@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional, Union
 from conversation import Server
 from loop_thread import LoopThread
 from node_peers import NodeClient, NodeServer
+from polling import wait_until
 from ports import ReservedPort
 from raw_peers import RawClient, RawServer, RawServerConnection
 from websockets_peers import WebsocketsClient, WebsocketsServer
@@ -20,7 +21,7 @@ AnyClient = Union[WebsocketsClient, NodeClient]
 #: Retries soon and drains shortly, for tests that are not about those times.
 QUICK: dict[str, dict[str, Any]] = {
     "reconnect": {"initial_delay": "50ms", "max_delay": "400ms"},
-    "session": {"drain_timeout": "1s"},
+    "session": {"drain_timeout": "3s"},
 }
 
 
@@ -157,3 +158,14 @@ class Kept:
     @property
     def port(self) -> int:
         return int(self.url.rsplit(":", 1)[1])
+
+    @property
+    def is_open(self) -> bool:
+        """The upstream's handshake is over for wskeepd, too, not only for the server."""
+        moves = self.daemon.moves()
+        return bool(moves) and moves[-1]["to"] == "open"
+
+    def wait_open(self) -> None:
+        wait_until(
+            lambda: self.is_open, lambda: f"an open upstream; log:\n{self.daemon.tail()}"
+        )

@@ -355,7 +355,7 @@ def test_heartbeat_timeout_may_end(scene: Scene) -> None:
         close_rules=[{"cause": "heartbeat-timeout", "then": "end"}],
     )
     client = scene.client(kept.url)
-    wait_until(lambda: server.is_connected, "the upstream connection")
+    kept.wait_open()
     wire.stall()
     code, _ = client.wait_closed()
     assert code in (1006, 1014)
@@ -403,7 +403,7 @@ def test_upstream_close_comes_after_all_messages(scene: Scene) -> None:
     wire = scene.wire(server)
     kept = scene.keep(wire.url, session={"drain_timeout": "30s"})
     client = scene.client(kept.url)
-    wait_until(lambda: server.is_connected, "the upstream connection")
+    kept.wait_open()
     wire.throttle(up=2_000_000)
     client.send_many([numbered(number, 10_000) for number in range(500)]).result(30)
     client.start_close(4000, "done")

@@ -34,7 +34,7 @@ def test_sigterm_drains(scene: Scene, client_kind: str) -> None:
     wire = scene.wire(server)
     kept = scene.keep(wire.url, session={"drain_timeout": "30s"})
     client = scene.client(kept.url, client_kind)
-    wait_until(lambda: server.is_connected, "the upstream connection")
+    kept.wait_open()
     wire.throttle(up=500_000)
     for number in range(100):
         client.send(numbered(number, 10_000))
@@ -293,7 +293,9 @@ def test_values_from_elsewhere(scene: Scene, tmp_path: pathlib.Path) -> None:
     daemon = scene.launch({"links": [link]}, environment={"WSKEEP_TEST_VALUE": "here"})
     daemon.wait_ready()
     port = int(link["listen"].rsplit(":", 1)[1])
-    assert knock(scene, port, "game.internal") == 101
+    raw = scene.raw_client(port)
+    raw.write(raw.request(host="game.internal"))
+    assert raw.read_response().status == 101
     wait_until(lambda: server.conversations, "the upstream connection")
     assert server.latest.headers["x-env"] == "is here"
 

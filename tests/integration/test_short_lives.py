@@ -46,14 +46,14 @@ def test_one_long_message_on_a_slow_link(scene: Scene) -> None:
     wire = scene.wire(server, receive_buffer_bytes=262144)
     kept = scene.keep(wire.url, heartbeat={"interval": "1s", "timeout": "1s"})
     client = scene.client(kept.url)
-    wait_until(lambda: server.is_connected, "the upstream connection")
+    kept.wait_open()
     wire.throttle(up=256 * 1024)
     data = os.urandom(16 * MIB)
     client.send(data)
     wait_until(lambda: server.messages, "the message", 180)
     assert client.close(3001, "done") == (3001, "done")
     assert server.messages == [Message.of(data)]
-    assert wire.attempts == 1
+    assert wire.attempts == 1, kept.daemon.tail()
     assert wire.forwarded_bytes(UP) < 17 * MIB
 
 

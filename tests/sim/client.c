@@ -25,6 +25,7 @@ void client_open(struct world *world)
     pipe_open(&client->out, &plan->client_out);
     client->burst_ms = plan->start_ms + plan->client.first_ms;
     client->ending_ms = plan->client.ending == ENDING_STAYS ? PIPE_NEVER : plan->client.ending_ms;
+    client->sip_ms = plan->client.sip_ms == PIPE_NEVER ? PIPE_NEVER : plan->client.unread_from_ms;
     client->offered = 0;
     client->last_number = 0;
     client->last_source = 0;
@@ -32,7 +33,8 @@ void client_open(struct world *world)
     client->received = 0;
     client->close_code = 0;
     client->answered = client->refused = client->frozen = client->vanished = false;
-    client->left = client->deserted = client->close_sent = client->close_came = client->end_came = false;
+    client->left = client->deserted = client->close_sent = client->close_came = client->end_came =
+        false;
 }
 
 /* ---- what it sends ------------------------------------------------------------------------ */
@@ -41,9 +43,10 @@ static void client_put_message(struct world *world)
 {
     struct client *client = &world->client;
     uint32_t bytes_max = world->plan.client.bytes_max;
-    uint32_t bytes = bytes_max > 1 << 20 && client->offered == 0
-                         ? bytes_max
-                         : (uint32_t)chance_scale(&world->chance, 0, bytes_max);
+    uint32_t bytes =
+        bytes_max > 1 << 20 && client->offered == 0
+            ? bytes_max
+            : (uint32_t)chance_scale(&world->chance, world->plan.client.bytes_min, bytes_max);
     struct pipe_frame *frame = pipe_put(&client->in, PIPE_MESSAGE, frame_wire_bytes(bytes, true));
     frame->number = ++client->offered;
     frame->bytes = bytes;
@@ -212,16 +215,23 @@ static void client_read(struct world *world)
     struct client *client = &world->client;
     const struct plan_client *plan = &world->plan.client;
     struct pipe *out = &client->out;
-    if (client->frozen || client->vanished ||
-        (!world->calm && between(world->now_ms, plan->unread_from_ms, plan->unread_until_ms)))
+    uint64_t bytes = pipe_readable(out);
+    if (client->frozen || client->vanished)
         return;
+    if (!world->calm && between(world->now_ms, plan->unread_from_ms, plan->unread_until_ms)) {
+        if (plan->sip_ms == PIPE_NEVER || world->now_ms < client->sip_ms)
+            return;
+        client->sip_ms = world->now_ms + plan->sip_ms;
+        if (bytes > plan->sip_bytes)
+            bytes = plan->sip_bytes;
+    }
     if (client->left) { /* whatever still comes goes nowhere */
-        pipe_read(out, pipe_readable(out), world->now_ms);
+        pipe_read(out, bytes, world->now_ms);
         while (pipe_frame(out))
             pipe_drop_frame(out);
         return;
     }
-    pipe_read(out, pipe_readable(out), world->now_ms);
+    pipe_read(out, bytes, world->now_ms);
     for (struct pipe_frame *frame; (frame = pipe_frame(out)) != NULL;) {
         client_read_frame(world, frame);
         pipe_drop_frame(out);
@@ -247,6 +257,9 @@ uint64_t client_due_ms(const struct world *world)
         earliest(&due_ms, client->frozen ? plan->frozen_until_ms : plan->frozen_from_ms);
     if (plan->unread_from_ms != PIPE_NEVER && world->now_ms < plan->unread_until_ms)
         earliest(&due_ms, plan->unread_until_ms);
+    if (plan->sip_ms != PIPE_NEVER && world->now_ms < plan->unread_until_ms && !client->frozen &&
+        pipe_readable(&client->out) > 0)
+        earliest(&due_ms, client->sip_ms);
     if (client->frozen)
         return due_ms;
     if (client_has_more(world) && client->in.frame_count < PIPE_FRAME_COUNT - 16)

@@ -8,22 +8,23 @@
 struct world;
 
 struct client {
-    struct pipe in;  /* from the application to wskeepd */
-    struct pipe out; /* from wskeepd to the application */
-    uint64_t burst_ms;    /* the next burst */
-    uint64_t offered;     /* messages written into its socket so far */
+    struct pipe in;    /* from the application to wskeepd */
+    struct pipe out;   /* from wskeepd to the application */
+    uint64_t burst_ms; /* the next burst */
+    uint64_t offered;  /* messages written into its socket so far */
     uint64_t ending_ms;
+    uint64_t sip_ms;      /* the next one; PIPE_NEVER */
     uint64_t last_number; /* of the messages that came, from last_source */
     uint32_t last_source;
     uint32_t gaps_seen;
     uint32_t received;
-    uint16_t close_code;    /* that came */
-    bool answered;   /* the handshake: 101 */
-    bool refused;    /* or another status */
+    uint16_t close_code; /* that came */
+    bool answered;       /* the handshake: 101 */
+    bool refused;        /* or another status */
     bool frozen;
     bool vanished;
-    bool left;       /* closed its socket */
-    bool deserted;   /* and did so without waiting for an answer */
+    bool left;     /* closed its socket */
+    bool deserted; /* and did so without waiting for an answer */
     bool close_sent;
     bool close_came;
     bool end_came; /* EOF */

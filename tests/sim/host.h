@@ -16,10 +16,10 @@ enum host_stage { HOST_NO_ATTEMPT, HOST_RESOLVES, HOST_CONNECTS, HOST_UPGRADES }
 
 struct host {
     enum host_stage stage;
-    enum plan_attempt outcome;  /* how this attempt goes */
-    uint64_t stage_ms;          /* when the stage brings something; PIPE_NEVER */
-    uint16_t status;            /* of a refused upgrade */
-    const char *subprotocol;    /* that the server chooses */
+    enum plan_attempt outcome; /* how this attempt goes */
+    uint64_t stage_ms;         /* when the stage brings something; PIPE_NEVER */
+    uint16_t status;           /* of a refused upgrade */
+    const char *subprotocol;   /* that the server chooses */
 
     struct conn *conn; /* the upstream connection that is the session's */
     bool in_frame;     /* a message is being encoded in pieces */

@@ -16,8 +16,7 @@ static struct ledger_message *message_of(struct ledger *ledger, uint64_t sequenc
 
 static bool sent_is_enough(const struct world *world)
 {
-    return world->session.settings->acknowledge == ACKNOWLEDGE_SENT ||
-           world->session.pong_given_up;
+    return world->session.settings->acknowledge == ACKNOWLEDGE_SENT || world->session.pong_given_up;
 }
 
 void ledger_open(struct world *world)
@@ -76,12 +75,13 @@ static void ledger_pong(struct world *world, uint64_t acked)
 {
     struct ledger *ledger = &world->ledger;
     struct conn *conn = world->host.conn;
-    conn->ponged_offset = conn->up.written;
     int64_t index = ping_in_flight(conn, ledger->pong, ledger->pong_bytes);
     world_count(world, index < 0 ? TALLY_PONGS_FALSE : TALLY_PONGS_MATCHED);
     world_log(world, "a Pong: %s, %llu acknowledged", index < 0 ? "no Ping's" : "it matches",
               LLU(acked));
     if (index < 0) {
+        if (sent_is_enough(world))
+            conn->ponged_offset = conn->up.written;
         world_expect(world, acked == 0,
                      "%llu messages were acknowledged by a Pong that answers no Ping of this "
                      "connection",
@@ -105,6 +105,9 @@ static void ledger_pong(struct world *world, uint64_t acked)
         ledger_ack_one(world);
     }
     conn->ping_first = (uint64_t)index + 1;
+    conn->ponged_ms = world_clock_ms(world);
+    if (conn->ponged_offset < conn->pings[index % LEDGER_PING_COUNT].end)
+        conn->ponged_offset = conn->pings[index % LEDGER_PING_COUNT].end;
     conn->ponged_count = conn->pings[index % LEDGER_PING_COUNT].sent_count;
     conn->ponged_bytes = conn->pings[index % LEDGER_PING_COUNT].sent_bytes;
     ledger->pong_ever = true;
@@ -117,14 +120,14 @@ static void ledger_sent_mode(struct world *world, uint64_t acked)
     struct ledger *ledger = &world->ledger;
     const struct conn *conn = world->host.conn;
     for (uint64_t i = 0; i < acked && !world->failed; i++) {
-        world_expect(world, conn->ends[ledger->head] != 0 &&
-                                conn->ends[ledger->head] <= conn->up.written,
-                     "message %u was freed before it was wholly written",
-                     ledger->order[ledger->head]);
+        world_expect(
+            world, conn->ends[ledger->head] != 0 && conn->ends[ledger->head] <= conn->up.written,
+            "message %u was freed before it was wholly written", ledger->order[ledger->head]);
         ledger_ack_one(world);
     }
-    world_expect(world, ledger->head >= conn->next_sequence || conn->ends[ledger->head] == 0 ||
-                            conn->ends[ledger->head] > conn->up.written,
+    world_expect(world,
+                 ledger->head >= conn->next_sequence || conn->ends[ledger->head] == 0 ||
+                     conn->ends[ledger->head] > conn->up.written,
                  "message %u was written and still waits for something",
                  ledger->order[ledger->head]);
 }
@@ -141,8 +144,7 @@ static void ledger_sent_from_now_on(struct world *world, uint64_t acked)
                      "message %u counts as sent and never was", ledger->order[ledger->head]);
         ledger_ack_one(world);
     }
-    world_expect(world,
-                 ledger->head == ledger->tail || !message_of(ledger, ledger->head)->exposed,
+    world_expect(world, ledger->head == ledger->tail || !message_of(ledger, ledger->head)->exposed,
                  "message %u was sent, and does not count", ledger->order[ledger->head]);
     ledger->moved = moved;
 }
@@ -185,14 +187,12 @@ static void ledger_dropped(struct world *world, uint64_t count)
         world_expect(world, world->session.settings->overflow == OVERFLOW_DROP_OLDEST,
                      "a message was dropped under another rule than drop-oldest");
         world_expect(world, !ledger_fits(world, bytes, budget_bytes),
-                     "message %u was dropped, and there was room",
-                     ledger->order[ledger->head]);
-        world_expect(world,
-                     !conn || ledger->head >= conn->next_sequence ||
-                         (conn->ends[ledger->head] != 0 &&
-                          conn->ends[ledger->head] <= conn->up.written),
-                     "message %u was dropped in the middle of its frame",
-                     ledger->order[ledger->head]);
+                     "message %u was dropped, and there was room", ledger->order[ledger->head]);
+        world_expect(
+            world,
+            !conn || ledger->head >= conn->next_sequence ||
+                (conn->ends[ledger->head] != 0 && conn->ends[ledger->head] <= conn->up.written),
+            "message %u was dropped in the middle of its frame", ledger->order[ledger->head]);
         world_count(world, TALLY_DROPPED_OLDEST);
         if (message->exposed)
             world_count(world, TALLY_DROPPED_EXPOSED);
@@ -293,6 +293,7 @@ void ledger_before(struct world *world, enum ledger_event event)
     ledger->client = session->client;
     ledger->counters = session->counters;
     ledger->pong_given_up = session->pong_given_up;
+    ledger->close_sent = session->state == SESSION_CLOSING && session->close_sent;
     ledger->kept = world->host.kept;
     ledger->kept_bytes = world->host.kept_frame.bytes;
     ledger->budget_bytes = world->budget.bytes;
@@ -309,10 +310,10 @@ static void ledger_check_outbox(struct world *world)
     const struct session *session = &world->session;
     const struct outbox *outbox = &session->outbox;
     uint64_t count = ledger->tail - ledger->head;
-    world_expect(world, outbox->entry_count == count && outbox->payload_bytes == ledger->outbox_bytes,
-                 "the outbox has %u messages of %llu bytes; there should be %llu of %llu",
-                 outbox->entry_count, LLU(outbox->payload_bytes), LLU(count),
-                 LLU(ledger->outbox_bytes));
+    world_expect(
+        world, outbox->entry_count == count && outbox->payload_bytes == ledger->outbox_bytes,
+        "the outbox has %u messages of %llu bytes; there should be %llu of %llu",
+        outbox->entry_count, LLU(outbox->payload_bytes), LLU(count), LLU(ledger->outbox_bytes));
     world_expect(world,
                  session->counters.sent + session->counters.given_up + count ==
                      ledger->tail - 1 + ledger->refused,
@@ -377,6 +378,10 @@ static void ledger_sending_message(struct world *world, const struct session_sen
                  "message %llu should be sent, not another one of %llu bytes", LLU(number),
                  LLU(send->payload_bytes));
     ledger_check_window(world, message->bytes);
+    world_expect(world,
+                 !conn->replays || conn->sent_count != 1 || conn->pinged_ms != 0 ||
+                     sent_is_enough(world),
+                 "no Ping came right after the first message of a replay");
     conn->sent_sequence = sequence;
     conn->sent_count++;
     conn->sent_bytes += message->bytes;
@@ -404,8 +409,10 @@ unsigned ledger_pings_owed(const struct conn *conn)
 uint64_t ledger_owed_since_ms(const struct conn *conn)
 {
     for (uint64_t i = conn->ping_first; i < conn->ping_next; i++)
-        if (conn->pings[i % LEDGER_PING_COUNT].sent_count > conn->ponged_count)
-            return conn->pings[i % LEDGER_PING_COUNT].acked_ms;
+        if (conn->pings[i % LEDGER_PING_COUNT].sent_count > conn->ponged_count) {
+            uint64_t acked_ms = conn->pings[i % LEDGER_PING_COUNT].acked_ms;
+            return acked_ms != 0 && acked_ms < conn->ponged_ms ? conn->ponged_ms : acked_ms;
+        }
     return 0;
 }
 
@@ -527,11 +534,9 @@ void ledger_server_read(struct world *world, struct conn *conn, uint64_t number)
                  LLU(from));
     for (uint64_t i = from + 1; i < number && !world->failed; i++) {
         const struct ledger_message *before = &ledger->messages[i];
-        world_expect(world,
-                     before->place == LEDGER_GIVEN_UP ||
-                         (from == 0 && before->place == LEDGER_ACKED),
-                     "the server read message %llu, and message %llu never came", LLU(number),
-                     LLU(i));
+        world_expect(
+            world, before->place == LEDGER_GIVEN_UP || (from == 0 && before->place == LEDGER_ACKED),
+            "the server read message %llu, and message %llu never came", LLU(number), LLU(i));
     }
     if (conn != world->host.conn)
         world_count(world, TALLY_LATE_COPIES);
@@ -572,10 +577,11 @@ void ledger_connection_over(struct world *world, const struct conn *conn)
     const struct plan_host *host = &world->plan.host;
     if (world->session.settings->overflow == OVERFLOW_DROP_OLDEST)
         return; /* what the Pong acknowledges may have been dropped before it comes */
-    if (sent_is_enough(world) || !conn->replays || server->fate != FATE_SHORT ||
-        !conn->blameless || server->read_count == 0 || world->ledger.event != EVENT_LOST)
+    if (sent_is_enough(world) || !conn->replays || server->fate != FATE_SHORT || !conn->blameless ||
+        server->read_count == 0 || world->ledger.event != EVENT_LOST)
         return;
-    if (host->late_one_in > 0 || host->stop_count > 0 || world->ledger.resumed_ms >= world->ledger.open_ms)
+    if (host->late_one_in > 0 || host->stop_count > 0 ||
+        world->ledger.resumed_ms >= world->ledger.open_ms)
         return; /* we were the ones who did not listen */
     if (conn->down.read < conn->down.put)
         return; /* its kernel dropped what was still to be sent */
@@ -598,8 +604,7 @@ void ledger_close(struct world *world)
     struct ledger *ledger = &world->ledger;
     for (uint64_t sequence = 1; sequence < ledger->head && !world->failed; sequence++) {
         const struct ledger_message *message = message_of(ledger, sequence);
-        world_expect(world,
-                     message->place == LEDGER_GIVEN_UP || message->place == LEDGER_ACKED,
+        world_expect(world, message->place == LEDGER_GIVEN_UP || message->place == LEDGER_ACKED,
                      "message %u is nowhere", ledger->order[sequence]);
     }
     uint64_t bytes = world->inbox_budget + world->others_bytes;

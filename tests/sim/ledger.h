@@ -43,12 +43,12 @@ enum ledger_event {
 struct ledger {
     struct ledger_message messages[LEDGER_MESSAGE_COUNT + 1]; /* by number, from 1 */
     uint16_t order[LEDGER_MESSAGE_COUNT + 2]; /* by sequence, from 1: which number it is */
-    uint64_t head, tail;     /* sequences in the outbox: head <= s < tail */
+    uint64_t head, tail;                      /* sequences in the outbox: head <= s < tail */
     uint64_t outbox_bytes;
-    uint64_t offered;        /* numbers that the client has made */
-    uint64_t ignored;        /* messages that were not taken and not counted */
-    uint64_t refused;        /* not taken, but counted as given up */
-    uint64_t repeats;        /* messages sent again that a server might have had */
+    uint64_t offered; /* numbers that the client has made */
+    uint64_t ignored; /* messages that were not taken and not counted */
+    uint64_t refused; /* not taken, but counted as given up */
+    uint64_t repeats; /* messages sent again that a server might have had */
 
     /* The event that is being fed, and how things stood before it. */
     enum ledger_event event;
@@ -61,35 +61,36 @@ struct ledger {
     enum session_client_state client;
     struct session_counters counters;
     bool pong_given_up;
-    uint64_t event_number;   /* the client's message that is offered */
-    enum session_take take;  /* what became of it */
-    const uint8_t *pong;     /* the Pong's body */
+    bool close_sent;        /* the session's last word, on this connection */
+    uint64_t event_number;  /* the client's message that is offered */
+    enum session_take take; /* what became of it */
+    const uint8_t *pong;    /* the Pong's body */
     uint32_t pong_bytes;
     enum cause lost_cause;
     uint16_t lost_status;
     struct close_frame close; /* that came, from either side */
 
     /* What the world knows of the session's history; the daemon's clock. */
-    uint64_t restart_ms;  /* it did not run until then */
-    uint64_t resumed_ms;  /* the upstream is read again since */
+    uint64_t restart_ms; /* it did not run until then */
+    uint64_t resumed_ms; /* the upstream is read again since */
     uint64_t client_resumed_ms;
     uint64_t client_heard_ms;
     uint64_t client_pinged_ms;
-    uint64_t state_ms;    /* in its state since */
+    uint64_t state_ms; /* in its state since */
     uint64_t attempt_ms;
     uint64_t open_ms;
     uint64_t unopened_ms; /* without an open connection since */
     uint64_t client_ms;   /* in the client's state since */
     uint64_t client_start_ms;
     uint64_t client_taken_ms; /* it took something of what waits for it, or gave us something */
-    uint64_t drain_ms;    /* the client's end */
+    uint64_t drain_ms;        /* the client's end */
     uint64_t both_paused_ms;
-    uint64_t delay_ms;    /* of the wait */
-    uint64_t data_ms;     /* the last data message */
-    uint64_t late_ms;     /* since it opened, the loop was late by so much at most */
-    uint64_t heard_ms;    /* the last read that brought something */
-    uint32_t failures;    /* what the backoff ought to count */
-    bool moved;           /* this connection acknowledged or delivered */
+    uint64_t delay_ms; /* of the wait */
+    uint64_t data_ms;  /* the last data message */
+    uint64_t late_ms;  /* since it opened, the loop was late by so much at most */
+    uint64_t heard_ms; /* the last read that brought something */
+    uint32_t failures; /* what the backoff ought to count */
+    bool moved;        /* this connection acknowledged or delivered */
     bool opened_ever;
     uint32_t attempts;
     uint32_t opened;
@@ -98,11 +99,12 @@ struct ledger {
     uint32_t mismatches;
     uint32_t unanswered_connections; /* in a row that ended with ack-timeout */
     bool pong_ever;
-    bool client_was_cut;  /* it ended without Close */
+    bool client_was_cut;             /* it ended without Close */
     struct close_frame client_close; /* its own */
     bool has_client_close;
-    uint32_t answers;     /* the client was refused, closed or cut: so often */
-    bool closed_by_us;    /* with a Close that it did not ask for */
+    uint32_t answers;  /* the client was refused, closed or cut: so often */
+    bool lost;         /* it ended without a Close from either side: so does the upstream */
+    bool closed_by_us; /* with a Close that it did not ask for */
 };
 
 void ledger_open(struct world *world);
@@ -121,8 +123,8 @@ void ledger_turn_begins(struct world *world);
 void ledger_heard(struct world *world, struct conn *conn);
 void ledger_sending(struct world *world, const struct session_send *send);
 
-/* Pings behind a message that was not acknowledged, and unanswered: how many, and when TCP had
- * acknowledged the oldest (0: not yet, or there is none). */
+/* Pings behind a message that was not acknowledged, and unanswered: how many; and when TCP had
+ * acknowledged the oldest, or the last Pong came after that (0: not yet, or there is none). */
 unsigned ledger_pings_owed(const struct conn *conn);
 uint64_t ledger_owed_since_ms(const struct conn *conn);
 void ledger_encoded(struct world *world, uint64_t sequence, uint64_t end_offset);

@@ -3,6 +3,8 @@
 
 #include <assert.h>
 
+enum { PIPE_ANNOUNCE_BYTES = 16384 }; /* read: the sender is told of the room */
+
 static uint64_t lesser(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -152,9 +154,8 @@ static void pipe_announce(struct pipe *pipe, uint64_t now_ms)
     pipe->announced = pipe->read + pipe->path.receive_bytes_max;
     if (pipe->acks_dead)
         return;
-    struct pipe_ack ack = {.at_ms = now_ms + pipe->path.latency_ms,
-                           .acked = pipe->arrived,
-                           .edge = pipe->announced};
+    struct pipe_ack ack = {
+        .at_ms = now_ms + pipe->path.latency_ms, .acked = pipe->arrived, .edge = pipe->announced};
     if (pipe->ack_count > 0) {
         struct pipe_ack *last =
             &pipe->acks[(pipe->ack_first + pipe->ack_count - 1) % PIPE_ACK_COUNT];
@@ -220,6 +221,6 @@ void pipe_read(struct pipe *pipe, uint64_t bytes, uint64_t now_ms)
     assert(bytes <= pipe_readable(pipe));
     pipe->read += bytes;
     uint64_t edge = pipe->read + pipe->path.receive_bytes_max;
-    if (edge - pipe->announced >= pipe->path.receive_bytes_max / 4 + 1)
+    if (edge - pipe->announced >= lesser(pipe->path.receive_bytes_max / 4, PIPE_ANNOUNCE_BYTES) + 1)
         pipe_announce(pipe, now_ms);
 }

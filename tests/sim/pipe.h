@@ -20,9 +20,9 @@ enum pipe_frame_kind {
     PIPE_PING,
     PIPE_PONG,
     PIPE_CLOSE,
-    PIPE_GAP,     /* gap_message */
-    PIPE_BROKEN,  /* breaks RFC 6455 */
-    PIPE_TOO_BIG  /* over max_message */
+    PIPE_GAP,    /* gap_message */
+    PIPE_BROKEN, /* breaks RFC 6455 */
+    PIPE_TOO_BIG /* over max_message */
 };
 
 /* What the bytes up to `end` are. */
@@ -62,13 +62,13 @@ struct pipe_ack {
 
 struct pipe {
     struct pipe_path path;
-    uint64_t put;      /* frames exist up to here */
-    uint64_t written;  /* the sender's kernel took */
-    uint64_t sent;     /* left the sender's kernel */
-    uint64_t arrived;  /* in the receiver's kernel */
-    uint64_t read;     /* the receiver took */
-    uint64_t acked;    /* what the sender knows to have arrived */
-    uint64_t edge;     /* the sender may send up to here */
+    uint64_t put;       /* frames exist up to here */
+    uint64_t written;   /* the sender's kernel took */
+    uint64_t sent;      /* left the sender's kernel */
+    uint64_t arrived;   /* in the receiver's kernel */
+    uint64_t read;      /* the receiver took */
+    uint64_t acked;     /* what the sender knows to have arrived */
+    uint64_t edge;      /* the sender may send up to here */
     uint64_t announced; /* the edge last announced by the receiver */
     uint64_t link_free_us;
     uint64_t progress_ms; /* acked moved, or something was outstanding again after nothing was */

@@ -1,7 +1,7 @@
 /* A schedule's settings, paths and habits, drawn from its seed. */
 #include "plan.h"
 
-#include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *const plan_reason[PLAN_REASON_COUNT] = {
@@ -10,8 +10,8 @@ const char *const plan_reason[PLAN_REASON_COUNT] = {
     "bye",
     "Stream end encountered",
     "normal closure",
-    "as long as a reason may be: 123 bytes, of which these are only the first few, and here they "
-    "go on, and on, and then they end",
+    ("as long as a reason may be: 123 bytes, of which these are only the first few, and here they "
+     "go on, and on, and then they end"),
 };
 
 /* What a profile is about.  Weights are relative to each other within a row. */
@@ -22,7 +22,7 @@ struct profile_row {
     uint8_t endings[ENDING_COUNT];
     uint8_t attempt_fault_percent;
     uint8_t outage_percent;
-    uint8_t stops_max;    /* times that the daemon does not run */
+    uint8_t stops_max; /* times that the daemon does not run */
     uint8_t push_one_in;
     uint8_t unread_percent;
     uint8_t frozen_percent;
@@ -34,54 +34,103 @@ static const struct profile_row profiles[PLAN_PROFILE_COUNT] = {
                    {30, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
                    {1, 0, 0, 0, 0},
                    {8, 4, 1, 1, 0, 0, 0},
-                   2, 5, 2, 2, 20, 10},
+                   2,
+                   5,
+                   2,
+                   2,
+                   20,
+                   10},
     [PLAN_PHONE] = {"phone",
                     {6, 4, 2, 2, 1, 8, 3, 3, 3, 3, 1, 0, 0},
                     {20, 0, 0, 1, 1},
                     {8, 4, 1, 1, 1, 1, 0},
-                    20, 40, 3, 3, 10, 10},
+                    20,
+                    40,
+                    3,
+                    3,
+                    10,
+                    10},
     [PLAN_FLAPPING] = {"flapping",
                        {1, 6, 4, 4, 3, 1, 0, 0, 6, 16, 0, 0, 0},
                        {30, 0, 0, 1, 1},
                        {8, 3, 1, 1, 0, 0, 0},
-                       15, 20, 1, 4, 5, 5},
+                       15,
+                       20,
+                       1,
+                       4,
+                       5,
+                       5},
     [PLAN_SLOW] = {"slow",
-                   {8, 2, 1, 2, 3, 2, 1, 1, 1, 1, 3, 0, 0},
+                   {8, 2, 1, 2, 3, 2, 1, 1, 1, 1, 8, 0, 0},
                    {16, 1, 1, 1, 1},
-                   {8, 3, 1, 1, 0, 1, 0},
-                   8, 10, 2, 1, 70, 50},
+                   {12, 3, 1, 1, 0, 1, 0},
+                   8,
+                   10,
+                   2,
+                   1,
+                   80,
+                   40},
     [PLAN_HOSTILE] = {"hostile",
                       {8, 2, 1, 6, 4, 1, 1, 1, 2, 2, 2, 1, 1},
                       {4, 5, 8, 3, 3},
                       {8, 2, 1, 1, 0, 0, 1},
-                      15, 10, 1, 3, 10, 10},
+                      15,
+                      10,
+                      1,
+                      3,
+                      10,
+                      10},
     [PLAN_BIG] = {"big",
                   {10, 3, 1, 2, 2, 2, 1, 1, 5, 2, 1, 0, 0},
                   {20, 1, 1, 1, 1},
                   {8, 3, 1, 1, 0, 0, 0},
-                  8, 10, 2, 4, 10, 10},
+                  8,
+                  10,
+                  2,
+                  4,
+                  10,
+                  10},
     [PLAN_TIGHT] = {"tight",
                     {8, 3, 1, 2, 2, 2, 1, 1, 3, 3, 2, 0, 0},
                     {16, 2, 1, 2, 2},
                     {8, 3, 1, 1, 1, 1, 0},
-                    10, 20, 1, 2, 30, 20},
+                    10,
+                    20,
+                    1,
+                    2,
+                    30,
+                    20},
     [PLAN_ENDS] = {"ends",
                    {8, 3, 2, 3, 2, 2, 1, 1, 2, 2, 2, 0, 0},
                    {16, 1, 1, 1, 1},
                    {0, 6, 3, 3, 2, 2, 2},
-                   15, 20, 1, 3, 10, 10},
+                   15,
+                   20,
+                   1,
+                   3,
+                   10,
+                   10},
 };
 
-static const char *const fate_names[FATE_COUNT] = {
-    "lives",      "rst",         "fin", "close", "close, then rst", "silent", "silent upwards",
-    "silent downwards", "cut after bytes", "short life", "hangs", "breaks rfc 6455",
-    "message too big"};
+static const char *const fate_names[FATE_COUNT] = {"lives",
+                                                   "rst",
+                                                   "fin",
+                                                   "close",
+                                                   "close, then rst",
+                                                   "silent",
+                                                   "silent upwards",
+                                                   "silent downwards",
+                                                   "cut after bytes",
+                                                   "short life",
+                                                   "hangs",
+                                                   "breaks rfc 6455",
+                                                   "message too big"};
 static const char *const pong_names[PONG_COUNT] = {"always", "never", "wrong", "every third",
                                                    "late"};
 static const char *const attempt_names[ATTEMPT_COUNT] = {
-    "opens",       "dns fails",       "dns hangs",   "refused",     "unreachable", "tcp hangs",
-    "http status", "malformed answer", "upgrade hangs", "upgrade rst", "upgrade eof",
-    "other subprotocol"};
+    "opens",         "dns fails",   "dns hangs",   "refused",
+    "unreachable",   "tcp hangs",   "http status", "malformed answer",
+    "upgrade hangs", "upgrade rst", "upgrade eof", "other subprotocol"};
 static const char *const ending_names[ENDING_COUNT] = {
     "stays", "closes", "closes and leaves", "leaves", "resets", "vanishes", "breaks rfc 6455"};
 
@@ -121,8 +170,7 @@ unsigned plan_weighted(struct chance *chance, const uint8_t *weights, unsigned c
             return i;
         at -= weights[i];
     }
-    assert(!"no weight");
-    return 0;
+    abort(); /* a row without any weight */
 }
 
 /* ---- settings ----------------------------------------------------------------------------- */
@@ -162,11 +210,19 @@ static char glob_any_e[] = "?y*";
 static const struct close_rule rule_table[] = {
     {.kind = CLOSE_RULE_CODE, .first = 4000, .last = 4999, .then = CLOSE_THEN_RECONNECT},
     {.kind = CLOSE_RULE_CODE, .first = 1000, .last = 1000, .then = CLOSE_THEN_RECONNECT_SLOW},
-    {.kind = CLOSE_RULE_CODE, .first = 1000, .last = 1000, .reason = glob_interrupted,
+    {.kind = CLOSE_RULE_CODE,
+     .first = 1000,
+     .last = 1000,
+     .reason = glob_interrupted,
      .then = CLOSE_THEN_END},
-    {.kind = CLOSE_RULE_CODE, .first = 1000, .last = 4999, .reason = glob_any_e,
+    {.kind = CLOSE_RULE_CODE,
+     .first = 1000,
+     .last = 4999,
+     .reason = glob_any_e,
      .then = CLOSE_THEN_RECONNECT},
     {.kind = CLOSE_RULE_CODE, .first = 1006, .last = 1006, .then = CLOSE_THEN_RECONNECT_SLOW},
+    {.kind = CLOSE_RULE_CODE, .first = 1006, .last = 1006, .then = CLOSE_THEN_END},
+    {.kind = CLOSE_RULE_CAUSE, .cause = CAUSE_TCP_RESET, .then = CLOSE_THEN_END},
     {.kind = CLOSE_RULE_CODE, .first = 1011, .last = 1012, .then = CLOSE_THEN_END},
     {.kind = CLOSE_RULE_CODE, .first = 1008, .last = 1008, .then = CLOSE_THEN_RECONNECT},
     {.kind = CLOSE_RULE_HTTP, .first = 400, .last = 499, .then = CLOSE_THEN_RECONNECT},
@@ -198,7 +254,8 @@ static void draw_times(struct plan *plan, struct chance *chance, uint64_t tempo_
     s->client_heartbeat.stall_timeout_ms = SETTINGS_NEVER;
     s->heartbeat.interval_ms = times_or_never(chance, 6, tempo_ms, 1, 8);
     s->heartbeat.timeout_ms = times(chance, tempo_ms, 1, 4);
-    s->heartbeat.stall_timeout_ms = times_or_never(chance, 6, tempo_ms, 1, 12);
+    s->heartbeat.stall_timeout_ms =
+        times_or_never(chance, 6, tempo_ms, 1, plan->profile == PLAN_SLOW ? 3 : 12);
     s->silence_ms = chance_one_in(chance, 8) ? times(chance, tempo_ms, 4, 20) : SETTINGS_NEVER;
     s->backoff.initial_delay_ms =
         chance_one_in(chance, 4) ? 0 : chance_between(chance, 1, tempo_ms);
@@ -220,18 +277,20 @@ static void draw_bounds(struct plan *plan, struct chance *chance)
 {
     struct session_settings *s = &plan->settings;
     bool tight = plan->profile == PLAN_TIGHT;
+    bool slow = plan->profile == PLAN_SLOW; /* that pauses begin soon, on both sides */
     uint64_t bytes_max = plan->client.bytes_max;
     s->acknowledge = chance_one_in(chance, 8) ? ACKNOWLEDGE_SENT : ACKNOWLEDGE_PONG;
     s->without_pong = chance_one_in(chance, 2) ? WITHOUT_PONG_SENT : WITHOUT_PONG_END;
     s->window_bytes = chance_scale(chance, 64, 2 * bytes_max + 4096);
-    s->outbox_messages_max = (uint32_t)(tight ? chance_scale(chance, 1, 16)
-                                              : chance_scale(chance, 4, 4096));
+    s->outbox_messages_max = (uint32_t)(tight  ? chance_scale(chance, 1, 16)
+                                        : slow ? chance_scale(chance, 2, 32)
+                                               : chance_scale(chance, 4, 4096));
     s->outbox_bytes_max = at_least(bytes_max, tight ? 64 : 1024) * chance_scale(chance, 1, 64);
     s->overflow = tight ? (enum settings_overflow)chance_below(chance, 3) : OVERFLOW_PAUSE;
     if (tight && chance_one_in(chance, 2))
         s->overflow = OVERFLOW_DROP_OLDEST;
     s->inbox_bytes_max = at_least(plan->server.push_bytes_max, 128) *
-                         (tight ? chance_scale(chance, 1, 4) : chance_scale(chance, 1, 256));
+                         chance_scale(chance, 1, tight || slow ? 4 : 256);
     s->inbox_overflow = chance_one_in(chance, 10) ? INBOX_OVERFLOW_CLOSE : INBOX_OVERFLOW_PAUSE;
     s->on_gap = chance_one_in(chance, 8)   ? ON_GAP_CLOSE
                 : chance_one_in(chance, 3) ? ON_GAP_NOTIFY
@@ -248,7 +307,7 @@ static void draw_reload(struct plan *plan, struct chance *chance)
     struct session_settings *s = &plan->reloaded;
     *s = plan->settings;
     plan->host.reload_ms = PIPE_NEVER;
-    if (!chance_one_in(chance, 10))
+    if (!chance_one_in(chance, plan->profile == PLAN_TIGHT ? 3 : 10))
         return;
     plan->host.reload_ms = plan->start_ms + chance_below(chance, plan->faults_ms);
     s->outbox_messages_max = s->outbox_messages_max / 2 + 1;
@@ -279,11 +338,10 @@ static void draw_path(struct pipe_path *path, struct chance *chance, const struc
     path->bytes_per_ms = (uint32_t)chance_scale(chance, 16, 1 << 20);
     uint64_t queue_bytes = path->receive_bytes_max + path->send_bytes_max;
     uint64_t slowest = queue_bytes * 6 / patience_ms + 1; /* the queue passes in a sixth of it */
-    if (plan->profile == PLAN_BIG)
+    if (plan->profile == PLAN_BIG || plan->profile == PLAN_FLAPPING)
         path->bytes_per_ms = (uint32_t)chance_scale(chance, 16, 4096);
     path->bytes_per_ms = (uint32_t)at_least(path->bytes_per_ms, slowest);
-    uint64_t segment = at_most(path->bytes_per_ms * (patience_ms / 12 + 1),
-                               queue_bytes / 4 + 200);
+    uint64_t segment = at_most(path->bytes_per_ms * (patience_ms / 12 + 1), queue_bytes / 4 + 200);
     path->segment_bytes = (uint32_t)at_least(chance_between(chance, segment / 4, segment), 200);
     /* One window for each round trip: what waits behind it must not wait for longer, either. */
     uint64_t rate = at_most(path->bytes_per_ms, path->receive_bytes_max / (2 * latency_ms + 1) + 1);
@@ -291,11 +349,34 @@ static void draw_path(struct pipe_path *path, struct chance *chance, const struc
         (uint32_t)at_least(at_most(path->send_bytes_max, rate * patience_ms / 6), 256);
 }
 
+/* One that reads large messages so slowly that only the allowance for bytes sent (1 s for each
+ * 64 KiB) keeps the link: never slower than that. */
+static void draw_slow_server(struct plan *plan, struct chance *chance)
+{
+    struct session_settings *s = &plan->settings;
+    uint64_t patience_ms = at_most(s->heartbeat.timeout_ms, s->ack_timeout_ms);
+    plan->server.read_bytes_per_ms = 0;
+    if (plan->profile != PLAN_BIG || !chance_one_in(chance, 3))
+        return;
+    uint64_t rate =
+        at_least(67, at_least(2 * 65536 / patience_ms, 4 * 16384 / s->heartbeat.stall_timeout_ms));
+    plan->server.read_bytes_per_ms = (uint32_t)rate + 1;
+    plan->up.receive_bytes_max = (uint32_t)chance_between(chance, 1 << 17, 1 << 19);
+    plan->up.send_bytes_max = 1 << 18;
+    plan->up.bytes_per_ms = 1 << 14;
+    plan->client.bytes_max = (uint32_t)at_least(plan->client.bytes_max, 1 << 16);
+    plan->client.bytes_min = chance_one_in(chance, 2) ? plan->client.bytes_max / 2 : 0;
+    plan->client.message_count += 6;
+    plan->client.burst_count += 6;
+    s->outbox_bytes_max = at_least(s->outbox_bytes_max, 1 << 20);
+    s->window_bytes = at_least(s->window_bytes, 1 << 20);
+}
+
 static void draw_paths(struct plan *plan, struct chance *chance)
 {
     const struct session_settings *s = &plan->settings;
-    uint64_t patience_ms = at_most(at_most(s->heartbeat.timeout_ms, s->ack_timeout_ms),
-                                   s->connect_timeout_ms / 2);
+    uint64_t patience_ms =
+        at_most(at_most(s->heartbeat.timeout_ms, s->ack_timeout_ms), s->connect_timeout_ms / 2);
     patience_ms = at_most(patience_ms, s->heartbeat.stall_timeout_ms);
     uint64_t latency_ms = chance_below(chance, at_most(patience_ms / 12, 300) + 1);
     draw_path(&plan->up, chance, plan, patience_ms, latency_ms);
@@ -304,6 +385,11 @@ static void draw_paths(struct plan *plan, struct chance *chance)
     latency_ms = chance_below(chance, 3);
     draw_path(&plan->client_in, chance, plan, s->client_heartbeat.timeout_ms, latency_ms);
     draw_path(&plan->client_out, chance, plan, s->client_heartbeat.timeout_ms, latency_ms);
+    if (plan->profile == PLAN_SLOW || plan->profile == PLAN_TIGHT) { /* so that inboxes fill */
+        plan->client_out.receive_bytes_max = (uint32_t)chance_scale(chance, 256, 1 << 14);
+        plan->client_out.send_bytes_max = (uint32_t)chance_scale(chance, 256, 1 << 14);
+    }
+    draw_slow_server(plan, chance);
     if (plan->profile != PLAN_SLOW)
         plan->client_in.bytes_per_ms = plan->client_out.bytes_per_ms = 1 << 20;
 }
@@ -322,23 +408,27 @@ static void draw_client(struct plan *plan, struct chance *chance, uint64_t tempo
         c->bytes_max = 16 << 20;
     if (c->bytes_max > 1 << 20)
         c->message_count = 3;
+    c->bytes_min = 0;
     c->burst_spacing_ms = chance_one_in(chance, 4) ? 0 : chance_scale(chance, 1, 4 * tempo_ms);
     c->first_ms = chance_one_in(chance, 2) ? 0 : chance_scale(chance, 1, 8 * tempo_ms);
-    c->frozen_from_ms = c->unread_from_ms = PIPE_NEVER;
+    c->frozen_from_ms = c->unread_from_ms = c->sip_ms = PIPE_NEVER;
     if (percent(chance, row->frozen_percent)) {
         c->frozen_from_ms = plan->start_ms + chance_below(chance, plan->faults_ms);
         c->frozen_until_ms = c->frozen_from_ms + chance_scale(chance, 1, 30 * tempo_ms);
     }
     if (percent(chance, row->unread_percent)) {
-        c->unread_from_ms = plan->start_ms + chance_below(chance, plan->faults_ms / 2);
-        c->unread_until_ms = c->unread_from_ms + chance_scale(chance, 1, 60 * tempo_ms);
+        c->unread_from_ms = plan->start_ms + chance_scale(chance, 0, plan->faults_ms / 2);
+        c->unread_until_ms = c->unread_from_ms + chance_between(chance, 1, 60 * tempo_ms);
+        if (chance_one_in(chance, 2)) {
+            c->sip_ms = chance_between(chance, tempo_ms / 8, 2 * tempo_ms);
+            c->sip_bytes = (uint32_t)chance_scale(chance, 1, 256);
+        }
     }
     c->ending = (enum plan_ending)plan_weighted(chance, row->endings, ENDING_COUNT);
     c->ending_ms = plan->start_ms + chance_scale(chance, 0, plan->faults_ms);
     static const uint16_t codes[] = {1000, 1000, 1001, 1005, 1003, 3000, 4000, 4999};
     c->close_code = CHANCE_OF(chance, codes);
-    c->close_reason =
-        c->close_code == 1005 ? 0 : (uint8_t)chance_below(chance, PLAN_REASON_COUNT);
+    c->close_reason = c->close_code == 1005 ? 0 : (uint8_t)chance_below(chance, PLAN_REASON_COUNT);
     c->answers_close = !chance_one_in(chance, 6);
     c->beats = !chance_one_in(chance, 3);
 }
@@ -356,8 +446,9 @@ static void draw_server(struct plan *plan, struct chance *chance, uint64_t tempo
     }
     s->fate_ms_max = chance_scale(chance, 1, 40 * tempo_ms);
     s->push_one_in = row->push_one_in;
-    s->push_bytes_max = (uint32_t)chance_scale(chance, 16, 1 << 11);
-    s->push_spacing_ms = chance_one_in(chance, 4) ? 0 : chance_scale(chance, 1, 4 * tempo_ms);
+    s->push_bytes_max =
+        (uint32_t)chance_scale(chance, plan->profile == PLAN_SLOW ? 256 : 16, 1 << 11);
+    s->push_spacing_ms = chance_one_in(chance, 4) ? 0 : chance_scale(chance, 1, 2 * tempo_ms);
     s->push_burst = (uint32_t)chance_scale(chance, 1, 16);
     s->push_count_max = (uint32_t)chance_scale(chance, 1, plan->profile == PLAN_SLOW ? 300 : 60);
     s->stops_one_in = plan->profile == PLAN_SLOW ? 2 : plan->profile == PLAN_CALM ? 1000 : 8;
@@ -375,7 +466,8 @@ static void draw_host(struct plan *plan, struct chance *chance)
     h->keeps_rest = chance_one_in(chance, 2);
     h->late_one_in = chance_one_in(chance, 2) ? 0 : (uint32_t)chance_between(chance, 4, 40);
     h->late_ms_max = chance_one_in(chance, 4) ? 900 : 30;
-    h->stop_count = chance_one_in(chance, 2) ? 0 : (uint32_t)chance_below(chance, row->stops_max + 1);
+    h->stop_count =
+        chance_one_in(chance, 2) ? 0 : (uint32_t)chance_below(chance, row->stops_max + 1);
     h->shutdown_ms = chance_one_in(chance, plan->profile == PLAN_ENDS ? 8 : 30)
                          ? plan->start_ms + chance_below(chance, plan->faults_ms)
                          : PIPE_NEVER;
@@ -393,8 +485,8 @@ static void draw_outages(struct plan *plan, struct chance *chance)
         if (!chance_one_in(chance, 3)) /* otherwise the server is not there yet at the start */
             outage->from_ms += chance_below(chance, plan->faults_ms);
         outage->until_ms = outage->from_ms + chance_scale(chance, 1, plan->faults_ms);
-        outage->how = (enum plan_attempt)chance_between(chance, ATTEMPT_DNS_FAILS,
-                                                        ATTEMPT_UPGRADE_EOF);
+        outage->how =
+            (enum plan_attempt)chance_between(chance, ATTEMPT_DNS_FAILS, ATTEMPT_UPGRADE_EOF);
     }
 }
 

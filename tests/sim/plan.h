@@ -65,13 +65,13 @@ enum plan_attempt {
 };
 
 enum plan_ending {
-    ENDING_STAYS,       /* until the world is calm */
-    ENDING_CLOSES,      /* sends Close and waits */
+    ENDING_STAYS,  /* until the world is calm */
+    ENDING_CLOSES, /* sends Close and waits */
     ENDING_CLOSES_AND_LEAVES,
-    ENDING_LEAVES,      /* FIN without Close */
+    ENDING_LEAVES, /* FIN without Close */
     ENDING_RESETS,
-    ENDING_VANISHES,    /* nothing passes any more */
-    ENDING_BREAKS,      /* breaks RFC 6455 */
+    ENDING_VANISHES, /* nothing passes any more */
+    ENDING_BREAKS,   /* breaks RFC 6455 */
     ENDING_COUNT
 };
 
@@ -87,11 +87,13 @@ struct plan_outage {
 struct plan_client {
     uint32_t message_count;
     uint32_t burst_count;
-    uint32_t bytes_max; /* of a message */
+    uint32_t bytes_min, bytes_max; /* of a message */
     uint64_t burst_spacing_ms;
     uint64_t first_ms;
     uint64_t frozen_from_ms, frozen_until_ms; /* neither reads, nor sends, nor answers */
-    uint64_t unread_from_ms, unread_until_ms; /* does not read */
+    uint64_t unread_from_ms, unread_until_ms; /* does not read ... */
+    uint64_t sip_ms; /* ... or only a little, every so often; PIPE_NEVER: nothing at all */
+    uint32_t sip_bytes;
     enum plan_ending ending;
     uint64_t ending_ms;
     uint16_t close_code;
@@ -109,7 +111,8 @@ struct plan_server {
     uint64_t push_spacing_ms;
     uint32_t push_burst;
     uint32_t push_count_max;
-    uint32_t stops_one_in; /* stops reading for a while */
+    uint32_t read_bytes_per_ms; /* its application reads no faster; 0: at once */
+    uint32_t stops_one_in;      /* stops reading for a while */
     uint64_t stops_ms_max;
     uint32_t pings_one_in; /* sends Pings of its own */
 };
@@ -121,16 +124,16 @@ struct plan_host {
     bool keeps_rest;           /* a pause takes effect in the middle of what one read brought */
     uint32_t late_one_in;      /* wakes up late; 0: never */
     uint64_t late_ms_max;
-    uint32_t stop_count;       /* times it does not run for long, or the clock jumps */
-    uint64_t shutdown_ms;      /* SIGTERM; PIPE_NEVER */
-    uint64_t reload_ms;        /* other settings from then on; PIPE_NEVER */
-    uint32_t stray_one_in;     /* late events of an attempt that was given up */
+    uint32_t stop_count;   /* times it does not run for long, or the clock jumps */
+    uint64_t shutdown_ms;  /* SIGTERM; PIPE_NEVER */
+    uint64_t reload_ms;    /* other settings from then on; PIPE_NEVER */
+    uint32_t stray_one_in; /* late events of an attempt that was given up */
 };
 
 struct plan {
     enum plan_profile profile;
-    uint64_t start_ms; /* of the clock */
-    uint64_t skew_ms;  /* the daemon's clock is ahead by this from the start */
+    uint64_t start_ms;  /* of the clock */
+    uint64_t skew_ms;   /* the daemon's clock is ahead by this from the start */
     uint64_t faults_ms; /* how long the bad weather lasts */
     uint32_t turns_max; /* of it, too */
     struct session_settings settings;

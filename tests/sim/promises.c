@@ -1,29 +1,17 @@
 /* What may end, when it must, and what everybody is told. */
-#include "promises.h"
+#include "promises_private.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "proto/close.h"
 #include "rules.h"
 #include "world.h"
 
-#define LLU(value) ((unsigned long long)(value))
-
 enum {
-    CLOSE_WAIT_MS = 2000,     /* for the other half of a closing handshake */
-    ATTEMPT_SPACE_MS = 1000,  /* between the starts of connections that carried data */
+    ATTEMPT_SPACE_MS = 1000, /* between the starts of connections that carried data */
     MISMATCH_COUNT_MAX = 3,
     UNANSWERED_COUNT_MAX = 3
 };
-
-/* How long ago, not counting time in which the daemon did not run. */
-static uint64_t ago(const struct world *world, uint64_t since_ms)
-{
-    uint64_t from_ms = since_ms > world->ledger.restart_ms ? since_ms : world->ledger.restart_ms;
-    uint64_t clock_ms = world_clock_ms(world);
-    return clock_ms > from_ms ? clock_ms - from_ms : 0;
-}
 
 /* The same, not counting time in which the upstream was not read, or not open. */
 static uint64_t quiet(const struct world *world, uint64_t since_ms)
@@ -40,8 +28,7 @@ static bool is_attempting(enum session_state state)
 
 static bool sent_is_enough(const struct world *world)
 {
-    return world->session.settings->acknowledge == ACKNOWLEDGE_SENT ||
-           world->session.pong_given_up;
+    return world->session.settings->acknowledge == ACKNOWLEDGE_SENT || world->session.pong_given_up;
 }
 
 /* A client that sent its Close may still be listening, until its receipt. */
@@ -55,9 +42,11 @@ static uint64_t plus(uint64_t a, uint64_t b)
     return b > SETTINGS_NEVER - a ? SETTINGS_NEVER : a + b;
 }
 
-/* 1 s for each 64 KiB since the last Pong. */
+/* 1 s for each 64 KiB behind what the last Pong answers. */
 static uint64_t allowance_ms(const struct conn *conn)
 {
+    if (conn->up.written < conn->ponged_offset)
+        return 0; /* a guess */
     return (conn->up.written - conn->ponged_offset) / 65536 * 1000;
 }
 
@@ -178,8 +167,8 @@ static void promise_backoff(struct world *world, const struct session_actions *a
         ledger->failures++;
     }
     world_expect(world, actions->delay_ms >= low_ms && actions->delay_ms <= high_ms,
-                 "the next attempt follows after %llu ms, not %llu to %llu",
-                 LLU(actions->delay_ms), LLU(low_ms), LLU(high_ms));
+                 "the next attempt follows after %llu ms, not %llu to %llu", LLU(actions->delay_ms),
+                 LLU(low_ms), LLU(high_ms));
     ledger->delay_ms = actions->delay_ms;
 }
 
@@ -316,117 +305,6 @@ static void promise_session_end(struct world *world, const struct session_action
     promise_end_by_timer(world, actions);
 }
 
-/* ---- what the client is told -------------------------------------------------------------- */
-
-static bool is_close(const struct close_frame *close, uint16_t code, const char *text)
-{
-    return close->code == code && close->reason_bytes == strlen(text) &&
-           memcmp(close->reason, text, strlen(text)) == 0;
-}
-
-/* Rule 5: its own code when everything that was in the outbox has arrived, else 1011. */
-static void promise_receipt(struct world *world, const struct session_actions *actions)
-{
-    const struct ledger *ledger = &world->ledger;
-    const struct close_frame *close = &actions->client_close;
-    char text[64];
-    uint64_t lost = world->session.counters.given_up - ledger->counters.given_up;
-    if (lost == 0) {
-        world_count(world, TALLY_RECEIPTS_CLEAN);
-        world_expect(world, ledger->head == ledger->tail && close->code == ledger->client_close.code,
-                     "the receipt says %u, the client said %u", close->code,
-                     ledger->client_close.code);
-        return;
-    }
-    world_count(world, TALLY_RECEIPTS_1011);
-    snprintf(text, sizeof text, "wskeep: %llu message%s not delivered", LLU(lost),
-             lost == 1 ? "" : "s");
-    world_expect(world, is_close(close, CLOSE_INTERNAL_ERROR, text),
-                 "the receipt is not 1011 \"%s\"", text);
-}
-
-static const char *close_text_of(const struct ledger *ledger, const struct session_actions *actions)
-{
-    if (ledger->event == EVENT_UPGRADED)
-        return "1012 wskeep: gap";
-    if (ledger->event == EVENT_SHUTDOWN)
-        return "1012 wskeep: shutdown";
-    if (ledger->event == EVENT_INBOX)
-        return "1013 wskeep: inbox full";
-    if (actions->mutual_stall)
-        return "1013 wskeep: mutual-stall";
-    return actions->client_close.code == CLOSE_TOO_BIG ? "1009 wskeep: over max_bytes"
-                                                       : "1013 wskeep: outbox full";
-}
-
-/* Rule 6: as the upstream said it; 1014 for what has no code of its own. */
-static void promise_close(struct world *world, const struct session_actions *actions)
-{
-    const struct ledger *ledger = &world->ledger;
-    const struct close_frame *close = &actions->client_close;
-    char text[80];
-    if (world->session.state != SESSION_ENDED) {
-        const char *expected = close_text_of(ledger, actions);
-        snprintf(text, sizeof text, "%u %.*s", close->code, close->reason_bytes, close->reason);
-        world_expect(world, strcmp(text, expected) == 0, "the client is closed with %s, not %s",
-                     text, expected);
-        return;
-    }
-    if (actions->end.cause == CAUSE_CLOSED) {
-        world_expect(world,
-                     close->code == ledger->close.code &&
-                         close->reason_bytes == ledger->close.reason_bytes &&
-                         memcmp(close->reason, ledger->close.reason, close->reason_bytes) == 0,
-                     "the client is closed with %u, the upstream said %u", close->code,
-                     ledger->close.code);
-        return;
-    }
-    snprintf(text, sizeof text, "wskeep: %s", cause_name(actions->end.cause));
-    world_expect(world, is_close(close, CLOSE_BAD_GATEWAY, text), "the client is not told 1014 %s",
-                 text);
-}
-
-static void promise_client_news(struct world *world, const struct session_actions *actions)
-{
-    struct ledger *ledger = &world->ledger;
-    bool finally = world->session.client == SESSION_CLIENT_GONE;
-    if (!actions->any || actions->client == SESSION_CLIENT_KEEP)
-        return;
-    switch (actions->client) {
-    case SESSION_CLIENT_KEEP:
-        return;
-    case SESSION_CLIENT_ANSWER:
-        world_expect(world, ledger->client == SESSION_CLIENT_WAITING, "answered twice");
-        return;
-    case SESSION_CLIENT_REFUSE:
-        world_count(world, TALLY_CLIENT_REFUSED);
-        world_expect(world, ledger->client == SESSION_CLIENT_WAITING, "refused after its 101");
-        world_expect(world, actions->refuse_status >= 502 && actions->refuse_status <= 504,
-                     "refused with %u", actions->refuse_status);
-        break;
-    case SESSION_CLIENT_CLOSE:
-        if (ledger->client == SESSION_CLIENT_CLOSING || ledger->event == EVENT_CLIENT_CLOSE) {
-            promise_receipt(world, actions); /* at once, when nothing was waiting */
-            break;
-        }
-        world_expect(world, ledger->client == SESSION_CLIENT_OPEN, "a Close for a client that is %d",
-                     ledger->client);
-        world_count(world, TALLY_CLIENT_CLOSED_BY_US);
-        promise_close(world, actions);
-        break;
-    case SESSION_CLIENT_CUT:
-        world_count(world, TALLY_CLIENT_CUT);
-        world_expect(world, ledger->client != SESSION_CLIENT_CLOSING || finally,
-                     "cut instead of a receipt");
-        if (ledger->client == SESSION_CLIENT_CLOSED)
-            return; /* it had its Close */
-        break;
-    }
-    ledger->answers++;
-    world_expect(world, ledger->answers == 1, "the client was told its end %u times",
-                 ledger->answers);
-}
-
 /* ---- moves -------------------------------------------------------------------------------- */
 
 static void promise_open(struct world *world, const struct session_actions *actions)
@@ -449,9 +327,8 @@ static void promise_open(struct world *world, const struct session_actions *acti
                      LLU(clock_ms - ledger->unopened_ms));
     }
     world_expect(world,
-                 actions->deliver_gap ==
-                     (actions->gap && hears(ledger->client) &&
-                      world->session.settings->on_gap == ON_GAP_NOTIFY),
+                 actions->deliver_gap == (actions->gap && hears(ledger->client) &&
+                                          world->session.settings->on_gap == ON_GAP_NOTIFY),
                  "gap_message is %sdelivered", actions->deliver_gap ? "" : "not ");
     ledger->open_ms = ledger->heard_ms = ledger->data_ms = clock_ms;
     ledger->late_ms = 0;
@@ -471,6 +348,29 @@ static void promise_attempt(struct world *world)
     ledger->attempts++;
 }
 
+/* What becomes of the upstream's connection: RST only for a link found dead (rule 7); the Close
+ * answered; and no Close after a client that was lost (rule 5). */
+static void promise_drop(struct world *world, const struct session_actions *actions)
+{
+    const struct ledger *ledger = &world->ledger;
+    enum cause cause = actions->end.cause;
+    enum session_drop expected = SESSION_DROP_ABANDON;
+    if (world->session.state == SESSION_CLOSING || ledger->state == SESSION_WAITING)
+        expected = SESSION_DROP_NONE;
+    else if (ledger->event == EVENT_CLOSE) /* answered, unless it is the answer */
+        expected = ledger->close_sent ? SESSION_DROP_FIN : SESSION_DROP_CLOSE;
+    else if (ledger->state == SESSION_OPEN && ledger->event != EVENT_LOST) {
+        expected = ledger->lost ? SESSION_DROP_FIN : SESSION_DROP_CLOSE;
+        if (!actions->pong_unsupported &&
+            (cause == CAUSE_HEARTBEAT_TIMEOUT || cause == CAUSE_ACK_TIMEOUT ||
+             cause == CAUSE_SEND_STALLED || cause == CAUSE_SILENCE))
+            expected = SESSION_DROP_RESET;
+    }
+    world_expect(world, actions->drop == expected,
+                 "%s: the upstream's connection ends like %d, not %d", cause_name(cause),
+                 actions->drop, expected);
+}
+
 static void promise_move(struct world *world, const struct session_actions *actions)
 {
     struct ledger *ledger = &world->ledger;
@@ -481,12 +381,11 @@ static void promise_move(struct world *world, const struct session_actions *acti
                   (is_attempting(ledger->state) || ledger->state == SESSION_OPEN));
     bool by_upstream = ledger->event == EVENT_LOST || ledger->event == EVENT_CLOSE ||
                        ledger->event == EVENT_UPGRADED;
-    bool by_itself = ledger->event == EVENT_TIMER && ended &&
-                     (session->state == SESSION_WAITING ||
-                      actions->end.cause == CAUSE_PONG_UNSUPPORTED ||
-                      actions->end.was_open || actions->end.cause == CAUSE_DNS_TIMEOUT ||
-                      actions->end.cause == CAUSE_TCP_TIMEOUT ||
-                      actions->end.cause == CAUSE_UPGRADE_TIMEOUT);
+    bool by_itself =
+        ledger->event == EVENT_TIMER && ended &&
+        (session->state == SESSION_WAITING || actions->end.cause == CAUSE_PONG_UNSUPPORTED ||
+         actions->end.was_open || actions->end.cause == CAUSE_DNS_TIMEOUT ||
+         actions->end.cause == CAUSE_TCP_TIMEOUT || actions->end.cause == CAUSE_UPGRADE_TIMEOUT);
     if (ended && (by_upstream || by_itself))
         promise_connection_end(world, actions);
     if (session->state == SESSION_OPEN)
@@ -494,40 +393,15 @@ static void promise_move(struct world *world, const struct session_actions *acti
     if (session->state == SESSION_RESOLVING)
         promise_attempt(world);
     if (session->state == SESSION_CLOSING)
-        world_expect(world, ledger->head == ledger->tail, "closing with an outbox");
+        world_expect(world, ledger->head == ledger->tail && !ledger->lost,
+                     "closing with an outbox, or after a client that was lost");
+    if (ended || session->state >= SESSION_CLOSING)
+        promise_drop(world, actions);
     if (session->state == SESSION_ENDED)
         promise_session_end(world, actions);
     if (ledger->state == SESSION_OPEN)
         ledger->unopened_ms = world_clock_ms(world);
     ledger->state_ms = world_clock_ms(world);
-}
-
-static void promise_client_moved(struct world *world)
-{
-    struct ledger *ledger = &world->ledger;
-    enum session_client_state client = world->session.client;
-    uint64_t clock_ms = world_clock_ms(world);
-    ledger->client_ms = clock_ms;
-    if (client == SESSION_CLIENT_OPEN) {
-        ledger->client_heard_ms = ledger->client_resumed_ms = clock_ms;
-        return;
-    }
-    if (ledger->client == SESSION_CLIENT_OPEN) {
-        ledger->drain_ms = clock_ms;
-        ledger->closed_by_us = client == SESSION_CLIENT_CLOSED;
-    }
-    if (ledger->event == EVENT_CLIENT_CLOSE) {
-        ledger->has_client_close = true;
-        ledger->client_close = ledger->close;
-    }
-    if (ledger->client == SESSION_CLIENT_OPEN && ledger->event == EVENT_TIMER &&
-        client == SESSION_CLIENT_GONE && world->session.client_cause == CAUSE_CLIENT_LOST)
-        world_expect(world,
-                     ago(world, ledger->client_heard_ms > ledger->client_resumed_ms
-                                    ? ledger->client_heard_ms
-                                    : ledger->client_resumed_ms) >=
-                         world->session.settings->client_heartbeat.timeout_ms,
-                     "the client was lost too early");
 }
 
 /* Both sides paused: a stall, unless something moves. */
@@ -541,8 +415,7 @@ static void promise_stall(struct world *world, const struct session_actions *act
                                                                          : ledger->client_taken_ms;
     world_expect(world,
                  ledger->both_paused_ms != 0 &&
-                     ago(world, since_ms) >=
-                         world->session.settings->heartbeat.stall_timeout_ms,
+                     ago(world, since_ms) >= world->session.settings->heartbeat.stall_timeout_ms,
                  "mutual-stall after %llu ms", LLU(ago(world, since_ms)));
 }
 
@@ -616,8 +489,9 @@ static void promise_states_end(struct world *world)
                      "an attempt lasts for %llu ms, in state %s",
                      LLU(ago(world, ledger->attempt_ms)), session_state_name(session->state));
     if (session->state == SESSION_WAITING)
-        world_expect(world, world_clock_ms(world) < ledger->state_ms + ledger->delay_ms ||
-                                ledger->delay_ms == 0,
+        world_expect(world,
+                     world_clock_ms(world) < ledger->state_ms + ledger->delay_ms ||
+                         ledger->delay_ms == 0,
                      "the wait of %llu ms is over", LLU(ledger->delay_ms));
     if (session->state == SESSION_CLOSING)
         world_expect(world, ago(world, ledger->state_ms) < CLOSE_WAIT_MS, "closing for ever");
@@ -627,35 +501,6 @@ static void promise_states_end(struct world *world)
     if (is_attempting(session->state) || session->state == SESSION_WAITING)
         world_expect(world, ago(world, ledger->unopened_ms) < settings->give_up_after_ms,
                      "%llu ms without a connection", LLU(ago(world, ledger->unopened_ms)));
-}
-
-static void promise_client_states_end(struct world *world)
-{
-    const struct ledger *ledger = &world->ledger;
-    const struct session *session = &world->session;
-    const struct session_settings *settings = session->settings;
-    if (session->client == SESSION_CLIENT_WAITING)
-        world_expect(world, ago(world, ledger->client_start_ms) < settings->connect_timeout_ms,
-                     "the client waits for its 101");
-    if (session->client == SESSION_CLIENT_CLOSED && session_reads_client(session)) {
-        uint64_t since_ms = ledger->client_ms;
-        if (since_ms < ledger->client_resumed_ms)
-            since_ms = ledger->client_resumed_ms;
-        if (since_ms < ledger->client_heard_ms)
-            since_ms = ledger->client_heard_ms;
-        world_expect(world, ago(world, since_ms) <= CLOSE_WAIT_MS,
-                     "a client that was closed is waited for");
-    }
-    if (ledger->drain_ms != 0 && session->state != SESSION_CLOSING)
-        world_expect(world, ago(world, ledger->drain_ms) < settings->drain_timeout_ms,
-                     "draining for %llu ms", LLU(ago(world, ledger->drain_ms)));
-    if (ledger->both_paused_ms != 0 && session->client == SESSION_CLIENT_OPEN) {
-        uint64_t since_ms = ledger->both_paused_ms > ledger->client_taken_ms
-                                ? ledger->both_paused_ms
-                                : ledger->client_taken_ms;
-        world_expect(world, ago(world, since_ms) < settings->heartbeat.stall_timeout_ms,
-                     "nothing is read from either side for %llu ms", LLU(ago(world, since_ms)));
-    }
 }
 
 /* What TCP knows is found out by asking, now and then, and perhaps a little late. */
@@ -677,10 +522,9 @@ static void promise_the_dead_are_found(struct world *world, const struct conn *c
         life_ms = up->flight_ms + world->skew_ms; /* its window opened */
     uint64_t patience_ms = plus(beat->timeout_ms, allowance_ms(conn));
     if (pipe_outstanding(up) > 0 && pipe_is_in_flight(up))
-        world_expect(world, quiet(world, up->flight_ms + world->skew_ms) <=
-                                plus(beat->timeout_ms, lag_ms),
-                     "bytes are in flight for %llu ms",
-                     LLU(quiet(world, up->flight_ms + world->skew_ms)));
+        world_expect(
+            world, quiet(world, up->flight_ms + world->skew_ms) <= plus(beat->timeout_ms, lag_ms),
+            "bytes are in flight for %llu ms", LLU(quiet(world, up->flight_ms + world->skew_ms)));
     else if (pipe_outstanding(up) > 0)
         patience_ms = plus(patience_ms, beat->stall_timeout_ms);
     world_expect(world, quiet(world, life_ms) <= plus(plus(beat->interval_ms, patience_ms), lag_ms),
@@ -724,8 +568,8 @@ static void promise_acknowledgements_come(struct world *world, const struct conn
     uint64_t acked_ms = ledger_owed_since_ms(conn);
     if (acked_ms != 0)
         world_expect(world,
-                     quiet(world, acked_ms) <= settings->ack_timeout_ms + allowance_ms(conn) +
-                                                   probe_lag_ms(world),
+                     quiet(world, acked_ms) <=
+                         settings->ack_timeout_ms + allowance_ms(conn) + probe_lag_ms(world),
                      "no acknowledgement %llu ms after the Ping had arrived",
                      LLU(quiet(world, acked_ms)));
 }

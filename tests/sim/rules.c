@@ -46,8 +46,8 @@ static bool rule_matches(const struct close_rule *rule, const struct session_end
     switch (rule->kind) {
     case CLOSE_RULE_CODE:
         return code != 0 && rule->first <= code && code <= rule->last &&
-               (!rule->reason ||
-                text_matches(rule->reason, end->close.reason, closed ? end->close.reason_bytes : 0));
+               (!rule->reason || text_matches(rule->reason, end->close.reason,
+                                              closed ? end->close.reason_bytes : 0));
     case CLOSE_RULE_HTTP:
         return end->cause == CAUSE_HTTP_STATUS && rule->first <= end->http_status &&
                end->http_status <= rule->last;
@@ -59,8 +59,7 @@ static bool rule_matches(const struct close_rule *rule, const struct session_end
     return false;
 }
 
-enum close_then rules_expect(const struct session_settings *settings,
-                             const struct session_end *end)
+enum close_then rules_expect(const struct session_settings *settings, const struct session_end *end)
 {
     for (size_t i = 0; i < settings->close_rule_count; i++)
         if (rule_matches(&settings->close_rules[i], end))

@@ -6,6 +6,8 @@
 #include "proto/frame.h"
 #include "world.h"
 
+enum { SERVER_READS_EVERY_MS = 10 };
+
 static void earliest(uint64_t *due_ms, uint64_t at_ms)
 {
     if (at_ms < *due_ms)
@@ -66,8 +68,7 @@ static void server_put_message(struct world *world, struct conn *conn)
         return;
     world->pushed_count++;
     uint32_t bytes = (uint32_t)chance_scale(&world->chance, 0, server->push_bytes_max);
-    struct pipe_frame *frame =
-        pipe_put(&conn->down, PIPE_MESSAGE, frame_wire_bytes(bytes, false));
+    struct pipe_frame *frame = pipe_put(&conn->down, PIPE_MESSAGE, frame_wire_bytes(bytes, false));
     frame->number = ++server->pushed_number;
     frame->bytes = bytes;
     frame->source = conn->number;
@@ -104,8 +105,7 @@ static void server_put_any_close(struct world *world, struct conn *conn)
                                      1005, 1007, 1008, 1009, 1010, 1011, 1011, 1012,
                                      1012, 1013, 1014, 3000, 4001, 4999};
     uint16_t code = CHANCE_OF(&world->chance, codes);
-    server_put_close(world, conn, code,
-                     (uint8_t)chance_below(&world->chance, PLAN_REASON_COUNT));
+    server_put_close(world, conn, code, (uint8_t)chance_below(&world->chance, PLAN_REASON_COUNT));
 }
 
 /* Payloads that answer nothing: changed ones, those of earlier connections, and guesses that mix
@@ -123,8 +123,8 @@ static void server_put_false_pong(struct world *world, struct conn *conn, const 
     case 1:
         bytes = (size_t)chance_below(chance, 16);
         break;
-    case 2: /* a later message than the Ping came after */
-        wrong[15] = (uint8_t)(wrong[15] + chance_between(chance, 1, 40));
+    case 2: /* a much later message than the Ping came after; the next ones could be guessed */
+        wrong[13] ^= 1;
         break;
     case 3: /* another connection's number, this one's sequence */
         if (world->old_ping_count > 0)
@@ -141,7 +141,7 @@ static void server_put_false_pong(struct world *world, struct conn *conn, const 
         world_count(world, TALLY_PONGS_OF_OLD);
         break;
     default:
-        wrong[chance_below(chance, 16)] ^= (uint8_t)(1u << chance_below(chance, 8));
+        wrong[chance_below(chance, 14)] ^= (uint8_t)(1u << chance_below(chance, 8));
         break;
     }
     server_put_body(conn, PIPE_PONG, wrong, bytes);
@@ -266,6 +266,23 @@ static void server_read_frame(struct world *world, struct conn *conn,
     }
 }
 
+/* As much as its application takes now; the rest in a while. */
+static uint64_t server_may_read(const struct world *world, struct conn *conn)
+{
+    struct server *server = &conn->server;
+    uint64_t bytes = pipe_readable(&conn->up);
+    uint64_t rate = world->plan.server.read_bytes_per_ms;
+    if (rate == 0 || world->calm || bytes == 0)
+        return bytes;
+    if (server->read_ms != PIPE_NEVER && world->now_ms < server->read_ms)
+        return 0;
+    uint64_t most = rate * SERVER_READS_EVERY_MS;
+    if (bytes > most)
+        bytes = most;
+    server->read_ms = world->now_ms + bytes / rate + 1;
+    return bytes;
+}
+
 /* Whole frames only: one that a broken connection has cut off is never seen. */
 static void server_read(struct world *world, struct conn *conn)
 {
@@ -279,7 +296,7 @@ static void server_read(struct world *world, struct conn *conn)
     }
     if (!server->reads)
         return;
-    uint64_t bytes = pipe_readable(up);
+    uint64_t bytes = server_may_read(world, conn);
     if (server->fate == FATE_CUT && up->read + bytes >= server->fate_count) {
         bytes = server->fate_count > up->read ? server->fate_count - up->read : 0;
         server->reset_ms = world->now_ms;
@@ -379,6 +396,8 @@ uint64_t server_due_ms(const struct conn *conn)
     earliest(&due_ms, server->stop_ms);
     earliest(&due_ms, server->again_ms);
     earliest(&due_ms, server->ping_ms);
+    if (server->read_ms != PIPE_NEVER && server->reads && pipe_readable(&conn->up) > 0)
+        earliest(&due_ms, server->read_ms);
     if (server->push_left > 0)
         earliest(&due_ms, server->push_ms);
     for (unsigned i = 0; i < server->late_count; i++)
@@ -442,6 +461,7 @@ void server_open(struct world *world, struct conn *conn)
                               .end_ms = PIPE_NEVER,
                               .stop_ms = PIPE_NEVER,
                               .again_ms = PIPE_NEVER,
+                              .read_ms = PIPE_NEVER,
                               .push_ms = PIPE_NEVER,
                               .ping_ms = PIPE_NEVER,
                               .reads = true};
@@ -469,8 +489,8 @@ void server_open(struct world *world, struct conn *conn)
     }
     if (!world->calm)
         server_greet(world, conn);
-    world_log(world, "server %u: %s, answers Pings %s", conn->number,
-              plan_fate_name(server->fate), plan_pong_name(server->pong));
+    world_log(world, "server %u: %s, answers Pings %s", conn->number, plan_fate_name(server->fate),
+              plan_pong_name(server->pong));
 }
 
 void server_calm(struct world *world, struct conn *conn)

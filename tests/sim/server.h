@@ -1,4 +1,5 @@
-/* The far end of one upstream connection: a server's kernel, its WebSocket endpoint, and its fate. */
+/* The far end of one upstream connection: a server's kernel, its WebSocket endpoint, and its fate.
+ */
 #ifndef WSKEEP_SIM_SERVER_H
 #define WSKEEP_SIM_SERVER_H
 
@@ -18,16 +19,17 @@ struct server_late_pong {
 struct server {
     enum plan_fate fate;
     enum plan_pong pong;
-    uint64_t fate_ms;    /* when it happens */
-    uint64_t fate_count; /* messages (short life) or bytes (cut) */
-    uint64_t reset_ms;   /* a RST follows */
-    uint64_t end_ms;     /* after its Close or FIN it closes the socket */
+    uint64_t fate_ms;           /* when it happens */
+    uint64_t fate_count;        /* messages (short life) or bytes (cut) */
+    uint64_t reset_ms;          /* a RST follows */
+    uint64_t end_ms;            /* after its Close or FIN it closes the socket */
     uint64_t stop_ms, again_ms; /* does not read in between */
+    uint64_t read_ms;           /* it goes on reading: the application takes no more at once */
     uint64_t push_ms;
     uint64_t ping_ms;
     uint64_t pong_delay_ms;
-    uint64_t read_number;    /* the last message that the endpoint has read */
-    uint64_t first_read_ms;  /* the first one, for the promise of short lives */
+    uint64_t read_number;   /* the last message that the endpoint has read */
+    uint64_t first_read_ms; /* the first one, for the promise of short lives */
     uint64_t pushed_number;
     uint32_t read_count;
     uint32_t pings_read;

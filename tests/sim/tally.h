@@ -71,7 +71,7 @@ struct tally {
     uint64_t attempts[ATTEMPT_COUNT];
     uint64_t endings[ENDING_COUNT];
     uint64_t moves[SESSION_STATE_COUNT][SESSION_STATE_COUNT];
-    uint64_t causes[CAUSE_COUNT];  /* ends of connections and attempts */
+    uint64_t causes[CAUSE_COUNT];     /* ends of connections and attempts */
     uint64_t endings_by[CAUSE_COUNT]; /* ends of sessions */
     uint64_t given_up[CAUSE_COUNT];
     uint64_t simulated_ms;

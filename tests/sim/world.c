@@ -85,7 +85,7 @@ struct conn *world_new_conn(struct world *world)
     conn->sent_count = conn->sent_bytes = conn->ponged_count = conn->ponged_bytes = 0;
     conn->pinged_ms = conn->encoded_ms = 0;
     conn->life_end = conn->life_acked_ms = 0;
-    conn->ponged_offset = 0;
+    conn->ponged_ms = conn->ponged_offset = 0;
     conn->ping_first = conn->ping_next = 0;
     return conn;
 }
@@ -117,10 +117,9 @@ static void world_stop(struct world *world)
         world_log(world, "machine: wskeepd stops for %" PRIu64 " ms", for_ms);
     }
     world->stops_left--;
-    world->stop_ms =
-        world->stops_left > 0
-            ? world->now_ms + chance_below(&world->chance, world->plan.faults_ms)
-            : PIPE_NEVER;
+    world->stop_ms = world->stops_left > 0
+                         ? world->now_ms + chance_below(&world->chance, world->plan.faults_ms)
+                         : PIPE_NEVER;
 }
 
 /* Other sessions take memory, and give it back. */
@@ -137,9 +136,9 @@ static void world_others(struct world *world)
     }
     world->others_bytes = world->calm || chance_one_in(chance, 3) ? 0 : chance_below(chance, room);
     budget_take(&world->budget, world->others_bytes);
-    world->others_ms =
-        world->calm ? PIPE_NEVER
-                    : world->now_ms + chance_scale(chance, 1, world->plan.faults_ms / 4);
+    world->others_ms = world->calm
+                           ? PIPE_NEVER
+                           : world->now_ms + chance_scale(chance, 1, world->plan.faults_ms / 4);
 }
 
 /* ---- one step ----------------------------------------------------------------------------- */
@@ -305,7 +304,7 @@ static void world_open(struct world *world)
     if (!world->plan.client.beats)
         session_client_without_heartbeat(&world->session);
     world->session_lives = true;
-    world_log(world, "profile %s, acknowledge %s, window %" PRIu64, 
+    world_log(world, "profile %s, acknowledge %s, window %" PRIu64,
               plan_profile_name(world->plan.profile),
               world->plan.settings.acknowledge == ACKNOWLEDGE_PONG ? "pong" : "sent",
               world->plan.settings.window_bytes);
@@ -355,8 +354,9 @@ static uint64_t world_recovery_ms_max(const struct world *world)
     for (uint64_t i = 1; i < count; i++)
         bytes += world->ledger.messages[i].bytes + FRAME_HEADER_BYTES_MAX;
     uint64_t discovery_ms = if_finite_ms(s->heartbeat.interval_ms) + 2 * s->heartbeat.timeout_ms +
-                            if_finite_ms(s->heartbeat.stall_timeout_ms) + if_finite_ms(s->silence_ms) +
-                            r->ack_timeout_ms + s->heartbeat.timeout_ms + bytes / 64;
+                            if_finite_ms(s->heartbeat.stall_timeout_ms) +
+                            if_finite_ms(s->silence_ms) + r->ack_timeout_ms +
+                            s->heartbeat.timeout_ms + bytes / 64;
     uint64_t attempt_ms = s->backoff.max_delay_ms + 2 * s->connect_timeout_ms + 1000;
     uint64_t crossing_ms = 4 * bytes / world->plan.up.bytes_per_ms +
                            count * (2 * rtt_ms + 2 * s->ping_spacing_ms) + discovery_ms;
@@ -418,9 +418,9 @@ static void world_hold(struct world *world)
 
 static void world_finish(struct world *world)
 {
-    static const enum plan_ending endings[] = {ENDING_CLOSES, ENDING_CLOSES, ENDING_CLOSES,
-                                               ENDING_CLOSES_AND_LEAVES, ENDING_LEAVES,
-                                               ENDING_RESETS};
+    static const enum plan_ending endings[] = {ENDING_CLOSES, ENDING_CLOSES,
+                                               ENDING_CLOSES, ENDING_CLOSES_AND_LEAVES,
+                                               ENDING_LEAVES, ENDING_RESETS};
     if (!world->session_lives)
         return;
     world->short_left = 0;
@@ -467,8 +467,7 @@ static void world_schedule(struct world *world)
                    " messages, %s kept, %" PRIu64 " bytes from the client, %" PRIu64 " to it",
                    world_recovery_ms_max(world), session_state_name(world->session.state),
                    world->session.client, world->ledger.tail - world->ledger.head,
-                   world->host.kept ? "one" : "none",
-                   world->client.in.put - world->client.in.read,
+                   world->host.kept ? "one" : "none", world->client.in.put - world->client.in.read,
                    world->client.out.put - world->client.out.read);
         return;
     }

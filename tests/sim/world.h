@@ -28,22 +28,23 @@ struct conn {
     struct server server;
 
     bool write_failed;
-    bool timed_out;      /* the kernel gave up retransmitting */
-    uint64_t last_read;      /* the message that its server has read last */
-    uint64_t sent_sequence;  /* the last message that went out */
-    uint64_t next_sequence;  /* the next message that may go out */
-    bool replays;            /* the outbox was not empty when it opened */
-    uint64_t acked_count;    /* messages acknowledged on it */
-    uint64_t pinged_ms;      /* the last Ping; daemon's clock; 0: none */
-    uint64_t sent_count;     /* messages sent on it ... */
-    uint64_t sent_bytes;     /* ... and their payload */
-    uint64_t ponged_count;   /* what its Pongs have acknowledged of that */
+    bool timed_out;         /* the kernel gave up retransmitting */
+    uint64_t last_read;     /* the message that its server has read last */
+    uint64_t sent_sequence; /* the last message that went out */
+    uint64_t next_sequence; /* the next message that may go out */
+    bool replays;           /* the outbox was not empty when it opened */
+    uint64_t acked_count;   /* messages acknowledged on it */
+    uint64_t pinged_ms;     /* the last Ping; daemon's clock; 0: none */
+    uint64_t sent_count;    /* messages sent on it ... */
+    uint64_t sent_bytes;    /* ... and their payload */
+    uint64_t ponged_count;  /* what its Pongs have acknowledged of that */
     uint64_t ponged_bytes;
-    uint64_t life_end;       /* of the first Ping since anything was read, in the stream; 0: none */
-    uint64_t life_acked_ms;  /* when TCP had acknowledged it; daemon's clock; 0: not yet */
-    uint64_t encoded_ms;     /* the last message; daemon's clock */
-    uint64_t ponged_offset;  /* written when the last Pong came, of whatever kind */
-    bool blameless;          /* its server has read and answered all the time */
+    uint64_t life_end;      /* of the first Ping since anything was read, in the stream; 0: none */
+    uint64_t life_acked_ms; /* when TCP had acknowledged it; daemon's clock; 0: not yet */
+    uint64_t encoded_ms;    /* the last message; daemon's clock */
+    uint64_t ponged_ms;     /* the last Pong that matched; 0: none */
+    uint64_t ponged_offset; /* in the stream: what the last Pong answers */
+    bool blameless;         /* its server has read and answered all the time */
     uint64_t ping_first, ping_next; /* Pings that nothing has answered, by index */
     struct {
         uint8_t body[16];

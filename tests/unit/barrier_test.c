@@ -32,7 +32,8 @@ static void send_ping(uint64_t behind, uint64_t now_ms, uint8_t *payload)
     barrier_send(&barrier, now_ms, payload);
 }
 
-/* count Pings: number n covers sequence 10 (n + 1), is sent at 1000 (n + 1), ends at 100 (n + 1). */
+/* count Pings: number n covers sequence 10 (n + 1), is sent at 1000 (n + 1), ends at 100 (n + 1).
+ */
 static void send_pings(unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -49,7 +50,6 @@ START_TEST(a_connection_starts_without_pings)
     barrier_start(&barrier, nonce, 0);
     ck_assert_uint_eq(barrier.ping_count, 0);
     ck_assert_uint_eq(barrier.last_sent_ms, 0);
-    ck_assert(!barrier.pong_matched);
     ck_assert(!pong(payloads[0], 9001));
 }
 END_TEST
@@ -70,7 +70,6 @@ START_TEST(a_pong_acknowledges_its_ping_and_retires_all_earlier_ones)
     ck_assert(pong(payloads[1], 2345));
     ck_assert_uint_eq(sequence, 20);
     ck_assert_uint_eq(rtt_ms, 345);
-    ck_assert(barrier.pong_matched);
     ck_assert_uint_eq(barrier.ping_count, 1);
     ck_assert_uint_eq(barrier.pings[0].sequence, 30);
     ck_assert_uint_eq(barrier.pings[0].end_offset, 300);
@@ -106,13 +105,12 @@ START_TEST(another_pong_is_a_sign_of_life_and_nothing_else)
     if (strangers[_i].flipped_byte < BARRIER_PAYLOAD_BYTES)
         payload[strangers[_i].flipped_byte] ^= 1;
     sequence = rtt_ms = 77;
-    ck_assert_msg(!barrier_pong(&barrier, payload, strangers[_i].payload_bytes, 2000, &sequence,
-                                &rtt_ms),
-                  "%s", strangers[_i].why);
+    ck_assert_msg(
+        !barrier_pong(&barrier, payload, strangers[_i].payload_bytes, 2000, &sequence, &rtt_ms),
+        "%s", strangers[_i].why);
     ck_assert_uint_eq(sequence, 77);
     ck_assert_uint_eq(rtt_ms, 77);
     ck_assert_uint_eq(barrier.ping_count, 1);
-    ck_assert(!barrier.pong_matched);
 }
 END_TEST
 

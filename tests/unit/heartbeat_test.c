@@ -122,7 +122,7 @@ START_TEST(an_answered_ping_is_followed_by_another_after_an_interval)
 {
     ping_that_arrives(START_MS + INTERVAL_MS);
     heartbeat_received(&heartbeat, START_MS + INTERVAL_MS + 50);
-    heartbeat_ponged(&heartbeat);
+    heartbeat_ponged(&heartbeat, heartbeat.written_offset);
     assert_next(START_MS + 2 * INTERVAL_MS, PING);
 }
 END_TEST
@@ -207,14 +207,14 @@ static const struct {
 START_TEST(each_64_kib_since_the_last_pong_give_a_second_more)
 {
     heartbeat_written(&heartbeat, 12345, START_MS);
-    heartbeat_ponged(&heartbeat);
+    heartbeat_ponged(&heartbeat, heartbeat.written_offset);
     settings.interval_ms = SETTINGS_NEVER;
     heartbeat_pinged(&heartbeat, 12345 + allowances[_i].sent_bytes, START_MS);
     heartbeat_written(&heartbeat, 12345 + allowances[_i].sent_bytes, START_MS);
     heartbeat_tcp(&heartbeat, heartbeat.written_offset, false, START_MS);
     ck_assert_uint_eq(heartbeat_allowance_ms(&heartbeat), allowances[_i].allowance_ms);
     assert_next(START_MS + TIMEOUT_MS + allowances[_i].allowance_ms, DEAD);
-    heartbeat_ponged(&heartbeat);
+    heartbeat_ponged(&heartbeat, heartbeat.written_offset);
     ck_assert_uint_eq(heartbeat_allowance_ms(&heartbeat), 0);
 }
 END_TEST
@@ -336,7 +336,7 @@ START_TEST(a_large_message_on_a_slow_link_is_not_a_dead_link)
     }
     ck_assert_uint_gt(now_ms, START_MS + 256 * 7000);
     heartbeat_received(&heartbeat, now_ms + 10);
-    heartbeat_ponged(&heartbeat);
+    heartbeat_ponged(&heartbeat, heartbeat.written_offset);
     ck_assert_int_eq(do_what_is_due(acked_offset, false, now_ms + 10), HEARTBEAT_FINE);
 }
 END_TEST
@@ -438,7 +438,7 @@ START_TEST(whatever_happens_the_deadline_is_when_something_is_to_be_done)
             break;
         case 3:
             heartbeat_received(&heartbeat, now_ms);
-            heartbeat_ponged(&heartbeat);
+            heartbeat_ponged(&heartbeat, heartbeat.written_offset);
             break;
         case 4:
             heartbeat_tcp(&heartbeat, acked, chance(&seed, 2), now_ms);

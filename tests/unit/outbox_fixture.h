@@ -14,7 +14,7 @@
 
 /* Every block knows its size, so that what is alive can be counted. */
 static struct {
-    uint64_t bytes;      /* alive */
+    uint64_t bytes;       /* alive */
     uint64_t block_count; /* alive */
     uint64_t malloc_count;
     uint64_t refuse_at; /* refuse the malloc with this number (from 1); 0: none */

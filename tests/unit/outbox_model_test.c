@@ -48,7 +48,8 @@ static void model_pop(unsigned count)
 
 static void step_push(void)
 {
-    static const uint32_t around[] = {0, 1, 30, 125, 126, 1000, 1024, 1025, 4096, 5000, 16384, 16385, 60000};
+    static const uint32_t around[] = {0,    1,    30,   125,   126,   1000, 1024,
+                                      1025, 4096, 5000, 16384, 16385, 60000};
     uint32_t bytes = around[chance(sizeof around / sizeof *around)];
     if (chance(2) == 0)
         bytes = (uint32_t)chance(300);
@@ -101,8 +102,7 @@ static void step_written(void)
     while (model.written_count < model.sent_count &&
            model.messages[model.written_count].end_offset <= model.written_offset)
         model.messages[model.written_count++].exposed = true;
-    uint64_t expect =
-        model.written_count > 0 ? model.first_sequence + model.written_count - 1 : 0;
+    uint64_t expect = model.written_count > 0 ? model.first_sequence + model.written_count - 1 : 0;
     ck_assert_uint_eq(outbox_written(&outbox, model.written_offset), expect);
 }
 
@@ -185,8 +185,7 @@ static void model_compare(bool wholly)
 
 START_TEST(it_agrees_with_a_naive_model) /* _i is the seed */
 {
-    model = (struct model){.first_sequence = 1,
-                           .seed = 0x9e3779b97f4a7c15u * (uint64_t)(_i + 1)};
+    model = (struct model){.first_sequence = 1, .seed = 0x9e3779b97f4a7c15u * (uint64_t)(_i + 1)};
     outbox_set_limits(&outbox, MODEL_MAX, BYTES_MAX);
     uint64_t push_weight = 1; /* seasons: a backlog builds up, and goes down again */
     for (unsigned i = 0; i < STEP_COUNT; i++) {

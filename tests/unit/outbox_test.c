@@ -532,7 +532,8 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, a_backlog_grows_in_larger_chunks_and_gives_all_back);
     tcase_add_test(tcase, a_ring_between_two_sizes_is_not_copied_to_and_fro);
     tcase_add_test(tcase, the_ring_wraps_and_grows_while_wrapped);
-    tcase_add_loop_test(tcase, a_refused_allocation_changes_nothing_and_the_next_try_goes_on, 1, 12);
+    tcase_add_loop_test(tcase, a_refused_allocation_changes_nothing_and_the_next_try_goes_on, 1,
+                        12);
     tcase_add_test(tcase, a_ring_that_cannot_shrink_stays_as_it_is);
     tcase_add_test(tcase, a_ring_has_an_end);
 }

@@ -402,6 +402,74 @@ START_TEST(a_dead_client_is_found_by_its_heartbeat)
 }
 END_TEST
 
+START_TEST(a_client_that_waits_for_its_receipt_is_not_judged_by_its_heartbeat)
+{
+    fixture.settings.drain_timeout_ms = 600000;
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_client_close(&fixture, 1000, NULL);
+    fixture_lost(&fixture, CAUSE_TCP_RESET);
+    fixture.client_is_dead = true; /* few endpoints answer Pings after their Close */
+    for (unsigned i = 0; i < 100; i++) {
+        fixture_timer_at(&fixture, fixture.now_ms + 1000);
+        ck_assert(!fixture.actions.any || !fixture.actions.ping_client);
+        ck_assert_int_eq(fixture.session.client, SESSION_CLIENT_CLOSING);
+        if (fixture.session.state == SESSION_RESOLVING)
+            fixture_lost(&fixture, CAUSE_TCP_REFUSED);
+    }
+}
+END_TEST
+
+START_TEST(a_kept_message_that_can_never_fit_after_a_reload_is_refused_and_counted_once)
+{
+    struct session_settings reloaded = fixture.settings;
+    fixture.settings.outbox_bytes_max = 100;
+    reloaded.outbox_bytes_max = 50;
+    fixture_begin(&fixture, "");
+    fixture_message_of(&fixture, 60);
+    ck_assert_int_eq(fixture_message_of(&fixture, 70), SESSION_NOT_NOW);
+    session_use_settings(&fixture.session, &reloaded);
+    ck_assert(session_has_room(&fixture.session)); /* for its refusal */
+    ck_assert_int_eq(fixture_message_of(&fixture, 70), SESSION_IGNORED);
+    ck_assert_uint_eq(fixture.actions.client_close.code, 1009);
+    ck_assert_uint_eq(fixture.actions.given_up_count, 1);
+    ck_assert(session_reads_client(&fixture.session)); /* its answer to our Close */
+    fixture_timer_at(&fixture, fixture.session.drain_deadline_ms);
+    ck_assert_uint_eq(fixture.session.counters.given_up, 2);
+    ck_assert_int_eq(fixture.session.state, SESSION_ENDED);
+}
+END_TEST
+
+START_TEST(a_kept_message_is_offered_again_once_the_oldest_may_be_dropped)
+{
+    fixture.settings.outbox_messages_max = 1;
+    fixture.settings.overflow = OVERFLOW_DROP_OLDEST;
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_flush(&fixture, false); /* in the middle of its frame */
+    ck_assert_int_eq(fixture_message(&fixture), SESSION_NOT_NOW);
+    ck_assert(!session_has_room(&fixture.session));
+    session_upstream_written(&fixture.session, fixture.offset, fixture.now_ms, &fixture.actions);
+    ck_assert(session_has_room(&fixture.session));
+}
+END_TEST
+
+START_TEST(an_inbox_that_closes_the_client_does_not_pause_the_upstream)
+{
+    fixture.settings.inbox_bytes_max = 100;
+    fixture.settings.inbox_overflow = INBOX_OVERFLOW_CLOSE;
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_flush(&fixture, true);
+    fixture_tcp_acked(&fixture);
+    uint64_t deadline_ms = session_ack_deadline_ms(&fixture.session);
+    fixture.now_ms += 5000;
+    inbox(100);
+    ck_assert_uint_eq(fixture.actions.client_close.code, 1013);
+    ck_assert_uint_eq(session_ack_deadline_ms(&fixture.session), deadline_ms);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase = tcase_create("session_client");
@@ -431,6 +499,11 @@ int main(void)
     tcase_add_test(tcase, a_client_that_does_not_answer_our_close_is_cut_after_2_s);
     tcase_add_test(tcase, messages_after_the_clients_close_are_ignored);
     tcase_add_loop_test(tcase, a_dead_client_is_found_by_its_heartbeat, 0, 3);
+    tcase_add_test(tcase, a_client_that_waits_for_its_receipt_is_not_judged_by_its_heartbeat);
+    tcase_add_test(tcase,
+                   a_kept_message_that_can_never_fit_after_a_reload_is_refused_and_counted_once);
+    tcase_add_test(tcase, a_kept_message_is_offered_again_once_the_oldest_may_be_dropped);
+    tcase_add_test(tcase, an_inbox_that_closes_the_client_does_not_pause_the_upstream);
 
     Suite *suite = suite_create("session_client");
     suite_add_tcase(suite, tcase);

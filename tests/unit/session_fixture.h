@@ -16,9 +16,9 @@ struct fixture {
     struct session session;
     struct session_actions actions;
     uint64_t now_ms;
-    uint64_t offset; /* of the upstream's byte stream: encoded and written */
+    uint64_t offset;     /* of the upstream's byte stream: encoded and written */
     bool client_is_dead; /* it sends nothing more */
-    uint8_t chance;  /* what the source of chance gives next */
+    uint8_t chance;      /* what the source of chance gives next */
     /* What fixture_flush() saw, in order: one letter each (m message, p Ping, c Close). */
     char sent[FIXTURE_SENT_MAX + 1];
     size_t sent_count;
@@ -43,9 +43,7 @@ static inline void fixture_init(struct fixture *fixture)
                 .client_heartbeat = {.interval_ms = 30000,
                                      .timeout_ms = 30000,
                                      .stall_timeout_ms = SETTINGS_NEVER},
-                .heartbeat = {.interval_ms = 20000,
-                              .timeout_ms = 10000,
-                              .stall_timeout_ms = 60000},
+                .heartbeat = {.interval_ms = 20000, .timeout_ms = 10000, .stall_timeout_ms = 60000},
                 .silence_ms = SETTINGS_NEVER,
                 .backoff = {.initial_delay_ms = 250,
                             .max_delay_ms = 30000,
@@ -70,8 +68,7 @@ static inline void fixture_init(struct fixture *fixture)
 static inline void fixture_begin(struct fixture *fixture, const char *subprotocol)
 {
     const struct random_source random = {.fill = fixture_fill, .context = fixture};
-    session_init(&fixture->session, &fixture->settings, &random, &fixture->budget,
-                 fixture->now_ms);
+    session_init(&fixture->session, &fixture->settings, &random, &fixture->budget, fixture->now_ms);
     session_start(&fixture->session, subprotocol, fixture->now_ms, &fixture->actions);
 }
 
@@ -126,9 +123,8 @@ static inline const char *fixture_flush(struct fixture *fixture, bool written)
 static inline enum session_take fixture_message_of(struct fixture *fixture, size_t bytes)
 {
     uint8_t *payload = calloc(bytes + 1, 1);
-    enum session_take take =
-        session_client_message(&fixture->session, FRAME_BINARY, payload, bytes, fixture->now_ms,
-                               &fixture->actions);
+    enum session_take take = session_client_message(&fixture->session, FRAME_BINARY, payload, bytes,
+                                                    fixture->now_ms, &fixture->actions);
     free(payload);
     session_check(&fixture->session);
     return take;
@@ -204,8 +200,7 @@ static inline void fixture_next_attempt(struct fixture *fixture)
 }
 
 /* Run from deadline to deadline, answering TCP probes, until the state changes or limit_ms. */
-static inline void fixture_run_until_move(struct fixture *fixture, uint64_t limit_ms,
-                                          bool tcp_acks)
+static inline void fixture_run_until_move(struct fixture *fixture, uint64_t limit_ms, bool tcp_acks)
 {
     enum session_state from = fixture->session.state;
     while (fixture->session.state == from) {

@@ -209,6 +209,89 @@ START_TEST(the_last_close_is_sent_once)
 }
 END_TEST
 
+START_TEST(what_drop_oldest_drops_does_not_set_off_more_pings)
+{
+    fixture.settings.outbox_messages_max = 1;
+    fixture.settings.overflow = OVERFLOW_DROP_OLDEST;
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    ck_assert_str_eq(fixture_flush(&fixture, true), "mp");
+    for (unsigned i = 0; i < 20; i++) { /* each pushes out the one that was sent before */
+        ck_assert_int_eq(fixture_message(&fixture), SESSION_TAKEN);
+        ck_assert_str_eq(fixture_flush(&fixture, true), "m"); /* a Pong is owed already */
+    }
+    fixture_tcp_acked(&fixture);
+    uint64_t deadline_ms = session_ack_deadline_ms(&fixture.session);
+    ck_assert_uint_eq(deadline_ms, fixture.now_ms + 30000); /* and it comes, or else */
+    fixture_pong(&fixture);
+    ck_assert_uint_eq(fixture.session.outbox.entry_count, 1);
+    fixture_timer_at(&fixture, fixture.now_ms + 200);
+    ck_assert_str_eq(fixture_flush(&fixture, true), "p");
+    fixture_pong(&fixture);
+    ck_assert(outbox_is_empty(&fixture.session.outbox));
+}
+END_TEST
+
+START_TEST(the_window_counts_what_was_dropped_since)
+{
+    fixture.settings.outbox_messages_max = 1;
+    fixture.settings.overflow = OVERFLOW_DROP_OLDEST;
+    fixture.settings.window_bytes = 1000;
+    fixture_open(&fixture);
+    fixture_message_of(&fixture, 600);
+    ck_assert_str_eq(fixture_flush(&fixture, true), "mp");
+    fixture_message_of(&fixture, 400);
+    ck_assert_str_eq(fixture_flush(&fixture, true), "m");
+    fixture_message_of(&fixture, 1);
+    ck_assert_str_eq(fixture_flush(&fixture, true), ""); /* 1000 bytes are still on their way */
+    fixture_pong(&fixture);                              /* of the first */
+    ck_assert_str_eq(fixture_flush(&fixture, true), "mp");
+}
+END_TEST
+
+START_TEST(a_matching_pong_gives_the_next_one_its_time_in_full)
+{
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_flush(&fixture, true);
+    uint8_t first[BARRIER_PAYLOAD_BYTES];
+    memcpy(first, fixture.ping, sizeof first);
+    fixture_message(&fixture);
+    fixture_flush(&fixture, true);
+    fixture_timer_at(&fixture, fixture.now_ms + 2500);
+    ck_assert_str_eq(fixture_flush(&fixture, true), "p"); /* for both messages */
+    fixture_tcp_acked(&fixture);
+    fixture.now_ms += 20000; /* the server reads slowly */
+    session_upstream_received(&fixture.session, fixture.now_ms);
+    session_upstream_pong(&fixture.session, first, sizeof first, fixture.now_ms, &fixture.actions);
+    ck_assert_uint_eq(fixture.session.outbox.entry_count, 1);
+    ck_assert_uint_eq(session_ack_deadline_ms(&fixture.session), fixture.now_ms + 30000);
+}
+END_TEST
+
+START_TEST(bytes_behind_the_ping_that_was_answered_keep_their_allowance)
+{
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_flush(&fixture, true);
+    uint8_t first[BARRIER_PAYLOAD_BYTES];
+    memcpy(first, fixture.ping, sizeof first);
+    fixture_message_of(&fixture, 200000);
+    ck_assert_str_eq(fixture_flush(&fixture, true), "m");
+    fixture_timer_at(&fixture, fixture.now_ms + 2500);
+    ck_assert_str_eq(fixture_flush(&fixture, true), "p");
+    fixture_tcp_acked(&fixture);
+    session_upstream_pong(&fixture.session, first, sizeof first, fixture.now_ms, &fixture.actions);
+    ck_assert_uint_eq(session_ack_deadline_ms(&fixture.session), fixture.now_ms + 30000 + 3000);
+    static const uint8_t unknown[4] = {0};
+    session_upstream_pong(&fixture.session, unknown, sizeof unknown, fixture.now_ms,
+                          &fixture.actions);
+    ck_assert_uint_eq(session_ack_deadline_ms(&fixture.session), fixture.now_ms + 30000 + 3000);
+    fixture_pong(&fixture);
+    ck_assert(outbox_is_empty(&fixture.session.outbox));
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase = tcase_create("session_send");
@@ -225,6 +308,10 @@ int main(void)
     tcase_add_test(tcase, a_message_that_was_not_wholly_written_is_not_exposed);
     tcase_add_test(tcase, nothing_to_do_is_no_timer_in_a_busy_loop);
     tcase_add_test(tcase, the_last_close_is_sent_once);
+    tcase_add_test(tcase, what_drop_oldest_drops_does_not_set_off_more_pings);
+    tcase_add_test(tcase, the_window_counts_what_was_dropped_since);
+    tcase_add_test(tcase, a_matching_pong_gives_the_next_one_its_time_in_full);
+    tcase_add_test(tcase, bytes_behind_the_ping_that_was_answered_keep_their_allowance);
 
     Suite *suite = suite_create("session_send");
     suite_add_tcase(suite, tcase);

@@ -329,9 +329,10 @@ START_TEST(a_server_that_talks_but_never_pongs_ends_the_connection_with_ack_time
 }
 END_TEST
 
-static void end_three_connections_with_ack_timeout(void)
+/* Up to three connections, each with something unacknowledged, and a server that never answers a
+ * Ping. */
+static void end_connections_with_ack_timeout(void)
 {
-    fixture_open(&fixture);
     for (unsigned i = 0; i < 3; i++) {
         fixture_message(&fixture);
         fixture_flush(&fixture, true);
@@ -349,6 +350,12 @@ static void end_three_connections_with_ack_timeout(void)
         fixture_next_attempt(&fixture);
         fixture_upgrade(&fixture, NULL);
     }
+}
+
+static void end_three_connections_with_ack_timeout(void)
+{
+    fixture_open(&fixture);
+    end_connections_with_ack_timeout();
 }
 
 START_TEST(three_ack_timeouts_without_any_pong_end_the_session_with_pong_unsupported)
@@ -510,6 +517,93 @@ START_TEST(every_state_has_a_name)
 }
 END_TEST
 
+START_TEST(repeats_are_what_is_still_there_when_the_next_connection_opens)
+{
+    fixture.settings.outbox_messages_max = 2;
+    fixture.settings.overflow = OVERFLOW_DROP_OLDEST;
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_message(&fixture);
+    fixture_flush(&fixture, true);
+    fixture_lost(&fixture, CAUSE_TCP_RESET);
+    fixture_message(&fixture); /* drops one of the two */
+    fixture_next_attempt(&fixture);
+    fixture_upgrade(&fixture, NULL);
+    ck_assert_uint_eq(fixture.actions.repeats, 1);
+    fixture_flush(&fixture, true);
+    ck_assert_uint_eq(fixture.session.counters.repeated, 1);
+}
+END_TEST
+
+START_TEST(a_gap_is_told_to_a_client_that_waits_for_its_receipt)
+{
+    fixture.settings.on_gap = ON_GAP_NOTIFY;
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_client_close(&fixture, 1000, NULL);
+    fixture_lost(&fixture, CAUSE_TCP_RESET);
+    fixture_next_attempt(&fixture);
+    fixture_upgrade(&fixture, NULL);
+    ck_assert(fixture.actions.gap);
+    ck_assert(fixture.actions.deliver_gap); /* it is handed the messages that follow, too */
+    ck_assert(session_upstream_message(&fixture.session, fixture.now_ms));
+}
+END_TEST
+
+START_TEST(time_in_which_we_did_not_run_does_not_make_us_give_up)
+{
+    fixture.settings.give_up_after_ms = 60000;
+    fixture_begin(&fixture, "");
+    fixture_lost(&fixture, CAUSE_DNS_FAILED);
+    fixture.now_ms += 3600000; /* the lid was closed */
+    session_did_not_run(&fixture.session, fixture.now_ms);
+    fixture_timer_at(&fixture, fixture.now_ms);
+    ck_assert_int_eq(fixture.session.state, SESSION_RESOLVING);
+}
+END_TEST
+
+START_TEST(a_server_without_pongs_is_left_as_the_clients_end_asks)
+{
+    static const enum session_drop drops[2] = {SESSION_DROP_CLOSE, SESSION_DROP_FIN};
+    fixture.settings.without_pong = _i < 2 ? WITHOUT_PONG_SENT : WITHOUT_PONG_END;
+    fixture.settings.drain_timeout_ms = 3600000;
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    if (_i % 2 == 0)
+        fixture_client_close(&fixture, 3333, NULL);
+    else
+        session_client_lost(&fixture.session, CAUSE_CLIENT_LOST, fixture.now_ms, &fixture.actions);
+    end_connections_with_ack_timeout();
+    ck_assert(fixture.actions.pong_unsupported);
+    ck_assert_int_eq(fixture.session.state, SESSION_ENDED);
+    ck_assert_int_eq(fixture.actions.drop, drops[_i % 2]); /* it is there: no RST */
+    if (_i % 2 == 0)
+        ck_assert_uint_eq(fixture.actions.upstream_close.code, 3333);
+}
+END_TEST
+
+START_TEST(what_was_exposed_is_repeated_when_a_reload_makes_sent_enough)
+{
+    struct session_settings reloaded = fixture.settings;
+    reloaded.acknowledge = ACKNOWLEDGE_SENT;
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_flush(&fixture, true);
+    fixture_lost(&fixture, CAUSE_TCP_RESET);
+    session_use_settings(&fixture.session, &reloaded);
+    for (unsigned i = 0; i < 2; i++) {
+        fixture_next_attempt(&fixture);
+        fixture_upgrade(&fixture, NULL);
+        ck_assert_uint_eq(fixture.session.counters.sent,
+                          0); /* no merit of the first, which broke */
+        if (i == 0)
+            fixture_lost(&fixture, CAUSE_TCP_RESET);
+    }
+    ck_assert_str_eq(fixture_flush(&fixture, true), "m");
+    ck_assert_uint_eq(fixture.session.counters.sent, 1);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase = tcase_create("session");
@@ -536,8 +630,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_gap_is_counted_with_its_length_and_does_what_on_gap_says, 0, 3);
     tcase_add_test(tcase, a_silent_link_is_pinged_and_then_found_dead);
     tcase_add_test(tcase, a_link_that_answers_pings_stays_open);
-    tcase_add_test(tcase,
-                   a_server_that_talks_but_never_pongs_ends_the_connection_with_ack_timeout);
+    tcase_add_test(tcase, a_server_that_talks_but_never_pongs_ends_the_connection_with_ack_timeout);
     tcase_add_test(tcase,
                    three_ack_timeouts_without_any_pong_end_the_session_with_pong_unsupported);
     tcase_add_test(tcase, without_pong_sent_goes_on_at_most_once);
@@ -549,6 +642,11 @@ int main(void)
     tcase_add_test(tcase, a_closing_handshake_that_is_not_answered_ends_after_2_s);
     tcase_add_test(tcase, events_of_another_state_change_nothing);
     tcase_add_test(tcase, every_state_has_a_name);
+    tcase_add_test(tcase, repeats_are_what_is_still_there_when_the_next_connection_opens);
+    tcase_add_test(tcase, a_gap_is_told_to_a_client_that_waits_for_its_receipt);
+    tcase_add_test(tcase, time_in_which_we_did_not_run_does_not_make_us_give_up);
+    tcase_add_loop_test(tcase, a_server_without_pongs_is_left_as_the_clients_end_asks, 0, 4);
+    tcase_add_test(tcase, what_was_exposed_is_repeated_when_a_reload_makes_sent_enough);
 
     Suite *suite = suite_create("session");
     suite_add_tcase(suite, tcase);
