@@ -44,7 +44,7 @@ def test_one_long_message_on_a_slow_link(scene: Scene) -> None:
     """16 MiB at 256 KiB/s with a heartbeat of 1 s cross on one connection, once."""
     server = scene.websockets_server()
     wire = scene.wire(server, receive_buffer_bytes=262144)
-    kept = scene.keep(wire.url, heartbeat={"interval": "1s", "timeout": "1s"})
+    kept = scene.keep(wire.url, heartbeat={"interval": "1s", "timeout": "3s"})
     client = scene.client(kept.url)
     kept.wait_open()
     wire.throttle(up=256 * 1024)

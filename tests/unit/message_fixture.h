@@ -124,12 +124,11 @@ static void arrive(const uint8_t *data, size_t bytes)
         enum message_event event =
             message_read(&reader, copy + at, bytes - at, &consumed, &message);
         counting = false;
-        ck_assert_uint_le(consumed, bytes - at);
+        if (consumed > bytes - at || (event == MESSAGE_NEED_MORE && consumed != bytes - at))
+            ck_abort_msg("%zu of %zu consumed", consumed, bytes - at); /* an assertion is slow */
         at += consumed;
-        if (event == MESSAGE_NEED_MORE) {
-            ck_assert_uint_eq(at, bytes);
+        if (event == MESSAGE_NEED_MORE)
             break;
-        }
         say_event(event, &message);
     }
     free(copy);

@@ -1,4 +1,5 @@
 /* core/session_client.c: the client's messages, its end, its heartbeat, backpressure. */
+#include "core/session_private.h"
 #include "session_fixture.h"
 
 static struct fixture fixture;

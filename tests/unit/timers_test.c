@@ -240,15 +240,16 @@ START_TEST(removing_what_is_no_member_does_nothing)
 }
 END_TEST
 
-/* The heap is one: no child before its parent, and each knows its place. */
-static void assert_heap(void)
+/* No child before its parent, and each knows its place. */
+static bool is_heap(void)
 {
     for (size_t i = 1; i <= timers.count; i++) {
-        ck_assert_uint_eq(timers.heap[i]->index, i);
-        ck_assert_uint_le(timers.heap[i]->place_ms, timers.heap[i]->due_ms);
-        if (i > 1)
-            ck_assert_uint_le(timers.heap[i / 2]->place_ms, timers.heap[i]->place_ms);
+        const struct timer *member = timers.heap[i];
+        if (member->index != i || member->place_ms > member->due_ms ||
+            (i > 1 && timers.heap[i / 2]->place_ms > member->place_ms))
+            return false;
     }
+    return true;
 }
 
 START_TEST(timers_agree_with_their_model_whatever_is_done_to_them)
@@ -273,18 +274,15 @@ START_TEST(timers_agree_with_their_model_whatever_is_done_to_them)
             model_ms[i] = what == 2 ? TIMERS_NEVER : now_ms + (seed >> 20) % 64;
             timers_set(&timers, &timer[i], model_ms[i]);
         }
-        for (int due; (due = take(now_ms)) >= 0;) {
+        for (int due; (due = take(now_ms)) >= 0; model_ms[due] = TIMERS_NEVER)
             ck_assert_uint_le(model_ms[due], now_ms);
-            model_ms[due] = TIMERS_NEVER;
-        }
         uint64_t earliest_ms = TIMERS_NEVER;
         for (unsigned n = 0; n < TIMER_COUNT; n++)
             if (model_ms[n] < earliest_ms)
                 earliest_ms = model_ms[n];
-        ck_assert_uint_gt(earliest_ms, now_ms); /* none was forgotten */
-        ck_assert_uint_le(timers_earliest_ms(&timers), earliest_ms);
-        ck_assert_uint_gt(timers_earliest_ms(&timers), now_ms);
-        assert_heap();
+        uint64_t got_ms = timers_earliest_ms(&timers);
+        ck_assert_msg(earliest_ms > now_ms && got_ms > now_ms && got_ms <= earliest_ms && is_heap(),
+                      "turn %u: a timer was forgotten, or is out of order", turn);
     }
 }
 END_TEST
@@ -325,7 +323,7 @@ START_TEST(a_refused_allocation_adds_nothing_and_harms_nothing)
             }
             timers_set(&timers, &timer[i], 1000 + i);
         }
-        assert_heap();
+        ck_assert(is_heap());
         for (int i = 0; i < TIMER_COUNT; i++)
             ck_assert_int_eq(take(5000), i);
         if (allocation_count < failing)
