@@ -73,6 +73,8 @@ static void session_set_client_full(struct session *session, bool full, uint64_t
     if (session->client_full == full)
         return;
     session->client_full = full;
+    if (!full && session->client == SESSION_CLIENT_CLOSED) /* its answer could not be read */
+        session->client_deadline_ms = now_ms + SESSION_CLOSE_WAIT_MS;
     heartbeat_set_reading(&session->client_life, !full, now_ms);
     session_pause_changed(session, now_ms);
 }

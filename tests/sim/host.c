@@ -244,6 +244,8 @@ void host_turn(struct world *world)
         host->retry = false;
         host_tell_inbox(world);
     }
+    if (chance_one_in(&world->chance, 4)) /* its socket may be reported writable first */
+        host_write_upstream(world);
     if (chance_one_in(&world->chance, 2)) {
         host_read_upstream(world);
         host_read_client(world);

@@ -435,6 +435,7 @@ START_TEST(a_kept_message_that_can_never_fit_after_a_reload_is_refused_and_count
     ck_assert_uint_eq(fixture.actions.client_close.code, 1009);
     ck_assert_uint_eq(fixture.actions.given_up_count, 1);
     ck_assert(session_reads_client(&fixture.session)); /* its answer to our Close */
+    ck_assert_uint_eq(fixture.session.client_deadline_ms, fixture.now_ms + 2000);
     fixture_timer_at(&fixture, fixture.session.drain_deadline_ms);
     ck_assert_uint_eq(fixture.session.counters.given_up, 2);
     ck_assert_int_eq(fixture.session.state, SESSION_ENDED);
@@ -468,6 +469,70 @@ START_TEST(an_inbox_that_closes_the_client_does_not_pause_the_upstream)
     inbox(100);
     ck_assert_uint_eq(fixture.actions.client_close.code, 1013);
     ck_assert_uint_eq(session_ack_deadline_ms(&fixture.session), deadline_ms);
+}
+END_TEST
+
+START_TEST(a_closed_client_has_its_2_s_from_when_it_is_read_again)
+{
+    fixture.settings.outbox_messages_max = 1;
+    fixture.settings.heartbeat.stall_timeout_ms = 60000;
+    fixture_begin(&fixture, "");
+    fixture_message(&fixture);
+    ck_assert_int_eq(fixture_message(&fixture), SESSION_NOT_NOW);
+    session_shutdown(&fixture.session, fixture.now_ms, &fixture.actions);
+    struct session_settings reloaded = fixture.settings;
+    reloaded.outbox_bytes_max = 4; /* the kept message fits nowhere now */
+    session_use_settings(&fixture.session, &reloaded);
+    fixture.now_ms += 4000;
+    ck_assert_int_eq(fixture_message(&fixture), SESSION_IGNORED);
+    fixture_timer_at(&fixture, fixture.now_ms + 999);
+    ck_assert_int_eq(fixture.session.client, SESSION_CLIENT_CLOSED);
+    fixture_client_close(&fixture, 1012, NULL);
+    ck_assert_int_eq(fixture.session.client, SESSION_CLIENT_GONE);
+}
+END_TEST
+
+START_TEST(drain_timeout_restarts_in_full_when_we_did_not_run)
+{
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_flush(&fixture, true);
+    fixture_client_close(&fixture, 1000, NULL);
+    fixture.now_ms += 3600000;
+    session_did_not_run(&fixture.session, fixture.now_ms);
+    fixture_timer_at(&fixture, fixture.now_ms + 4999);
+    ck_assert_int_eq(fixture.session.client, SESSION_CLIENT_CLOSING);
+    fixture_timer_at(&fixture, fixture.now_ms + 1);
+    ck_assert_uint_eq(fixture.actions.client_close.code, 1011);
+}
+END_TEST
+
+START_TEST(a_kept_message_counts_as_given_up_when_the_session_ends)
+{
+    fixture.settings.outbox_messages_max = 1;
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    ck_assert_int_eq(fixture_message_of(&fixture, 70), SESSION_NOT_NOW);
+    fixture_upstream_close(&fixture, 4000, NULL);
+    ck_assert_uint_eq(fixture.actions.given_up_count, 2);
+    ck_assert_uint_eq(fixture.actions.given_up_bytes, 75);
+}
+END_TEST
+
+START_TEST(nothing_is_held_against_a_client_that_is_not_read)
+{
+    fixture.settings.outbox_messages_max = 1;
+    fixture_begin(&fixture, "");
+    fixture_message(&fixture);
+    ck_assert_int_eq(fixture_message(&fixture), SESSION_NOT_NOW);
+    fixture.client_is_dead = true;
+    for (unsigned i = 0; i < 200; i++) {
+        fixture_timer_at(&fixture, fixture.now_ms + 1000);
+        session_client_tcp(&fixture.session, 2, false, fixture.now_ms);
+        ck_assert_int_eq(fixture.session.client, SESSION_CLIENT_OPEN);
+        if (fixture.session.state == SESSION_RESOLVING)
+            fixture_lost(&fixture, CAUSE_TCP_REFUSED);
+    }
 }
 END_TEST
 
@@ -505,6 +570,10 @@ int main(void)
                    a_kept_message_that_can_never_fit_after_a_reload_is_refused_and_counted_once);
     tcase_add_test(tcase, a_kept_message_is_offered_again_once_the_oldest_may_be_dropped);
     tcase_add_test(tcase, an_inbox_that_closes_the_client_does_not_pause_the_upstream);
+    tcase_add_test(tcase, a_closed_client_has_its_2_s_from_when_it_is_read_again);
+    tcase_add_test(tcase, drain_timeout_restarts_in_full_when_we_did_not_run);
+    tcase_add_test(tcase, a_kept_message_counts_as_given_up_when_the_session_ends);
+    tcase_add_test(tcase, nothing_is_held_against_a_client_that_is_not_read);
 
     Suite *suite = suite_create("session_client");
     suite_add_tcase(suite, tcase);

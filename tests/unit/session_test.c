@@ -604,6 +604,33 @@ START_TEST(what_was_exposed_is_repeated_when_a_reload_makes_sent_enough)
 }
 END_TEST
 
+START_TEST(stable_after_counts_from_the_opening)
+{
+    fixture_begin(&fixture, "");
+    fixture_lost(&fixture, CAUSE_TCP_REFUSED);
+    fixture_next_attempt(&fixture);
+    fixture.now_ms += 5000;
+    fixture_upgrade(&fixture, NULL);
+    fixture.now_ms += 9999; /* the attempt is older than 10 s, the connection is not */
+    fixture_lost(&fixture, CAUSE_TCP_RESET);
+    ck_assert_uint_eq(fixture.actions.delay_ms, 500);
+}
+END_TEST
+
+START_TEST(data_on_one_connection_is_no_merit_of_the_next)
+{
+    fixture_open(&fixture);
+    ck_assert(session_upstream_message(&fixture.session, fixture.now_ms));
+    for (unsigned i = 0; i < 3; i++) {
+        fixture_lost(&fixture, CAUSE_TCP_RESET);
+        fixture_next_attempt(&fixture);
+        fixture_upgrade(&fixture, NULL);
+    }
+    fixture_lost(&fixture, CAUSE_TCP_RESET);
+    ck_assert_uint_eq(fixture.actions.delay_ms, 1000);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase = tcase_create("session");
@@ -647,6 +674,8 @@ int main(void)
     tcase_add_test(tcase, time_in_which_we_did_not_run_does_not_make_us_give_up);
     tcase_add_loop_test(tcase, a_server_without_pongs_is_left_as_the_clients_end_asks, 0, 4);
     tcase_add_test(tcase, what_was_exposed_is_repeated_when_a_reload_makes_sent_enough);
+    tcase_add_test(tcase, stable_after_counts_from_the_opening);
+    tcase_add_test(tcase, data_on_one_connection_is_no_merit_of_the_next);
 
     Suite *suite = suite_create("session");
     suite_add_tcase(suite, tcase);
