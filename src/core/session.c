@@ -12,6 +12,8 @@ static const char *const state_names[SESSION_STATE_COUNT] = {
     [SESSION_IDLE] = "idle",
     [SESSION_RESOLVING] = "resolving",
     [SESSION_CONNECTING] = "connecting",
+    [SESSION_TUNNELLING] = "tunnelling",
+    [SESSION_SECURING] = "securing",
     [SESSION_UPGRADING] = "upgrading",
     [SESSION_OPEN] = "open",
     [SESSION_CLOSING] = "closing",
@@ -24,8 +26,18 @@ static const bool may_move[SESSION_STATE_COUNT][SESSION_STATE_COUNT] = {
     [SESSION_IDLE] = {[SESSION_RESOLVING] = true, [SESSION_ENDED] = true},
     [SESSION_RESOLVING] =
         {[SESSION_CONNECTING] = true, [SESSION_WAITING] = true, [SESSION_ENDED] = true},
-    [SESSION_CONNECTING] =
-        {[SESSION_UPGRADING] = true, [SESSION_WAITING] = true, [SESSION_ENDED] = true},
+    [SESSION_CONNECTING] = {[SESSION_TUNNELLING] = true,
+                            [SESSION_SECURING] = true,
+                            [SESSION_UPGRADING] = true,
+                            [SESSION_WAITING] = true,
+                            [SESSION_ENDED] = true},
+    [SESSION_TUNNELLING] = {[SESSION_SECURING] = true,
+                            [SESSION_UPGRADING] = true,
+                            [SESSION_WAITING] = true,
+                            [SESSION_ENDED] = true},
+    [SESSION_SECURING] = {[SESSION_UPGRADING] = true,
+                          [SESSION_WAITING] = true,
+                          [SESSION_ENDED] = true},
     [SESSION_UPGRADING] = {[SESSION_OPEN] = true, [SESSION_WAITING] = true, [SESSION_ENDED] = true},
     [SESSION_OPEN] = {[SESSION_CLOSING] = true, [SESSION_WAITING] = true, [SESSION_ENDED] = true},
     [SESSION_CLOSING] = {[SESSION_ENDED] = true},
@@ -58,10 +70,14 @@ void session_enter(struct session *session, enum session_state to, enum cause ca
     switch (to) {
     case SESSION_IDLE:
     case SESSION_CONNECTING:
+    case SESSION_TUNNELLING:
+    case SESSION_SECURING:
     case SESSION_UPGRADING:
         return;
     case SESSION_RESOLVING:
         session->attempt_ms = now_ms;
+        session->not_before_ms = 0;
+        session->waits_for_secret = false;
         session->wait_until_ms = session_after(now_ms, session->settings->connect_timeout_ms);
         session->counters.attempts++;
         actions->attempt = true;
@@ -100,6 +116,7 @@ void session_init(struct session *session, const struct session_settings *settin
         .wait_until_ms = SETTINGS_NEVER,
         .client_deadline_ms = SETTINGS_NEVER,
         .drain_deadline_ms = SETTINGS_NEVER,
+        .network_due_ms = SETTINGS_NEVER,
         .unopened_since_ms = now_ms,
         .client_beats = true,
     };
@@ -119,6 +136,11 @@ void session_clear(struct session *session)
 void session_client_without_heartbeat(struct session *session)
 {
     session->client_beats = false;
+}
+
+void session_client_has_credential(struct session *session)
+{
+    session->credential_is_clients = true;
 }
 
 void session_use_settings(struct session *session, const struct session_settings *settings)
@@ -404,15 +426,28 @@ static uint64_t session_backoff_ms(struct session *session, bool was_open, bool 
         backoff_reset(&session->backoff);
     uint64_t delay_ms =
         backoff_delay_ms(&session->backoff, &settings->backoff, slow, &session->random);
-    if (!was_open || !session->moved) {
+    uint64_t earliest_ms = session->not_before_ms;
+    if (!was_open || !session->moved)
         backoff_raise(&session->backoff);
-        return delay_ms;
-    }
-    /* It carried data, so it does not count as a failure; but it shall not be a busy loop. */
-    uint64_t earliest_ms = session->attempt_ms + SESSION_ATTEMPT_SPACE_MS;
+    else /* it carried data, so it is no failure; but it shall not be a busy loop */
+        earliest_ms = session->attempt_ms + SESSION_ATTEMPT_SPACE_MS;
     if (now_ms + delay_ms < earliest_ms)
         delay_ms = earliest_ms - now_ms;
     return delay_ms;
+}
+
+/* 401 or 403: the secret that was shown is not, or no longer, the right one. */
+static bool session_is_refused(const struct session_end *end)
+{
+    return end->cause == CAUSE_HTTP_STATUS && (end->http_status == 401 || end->http_status == 403);
+}
+
+/* Waiting for another secret is in vain when the client brought it and it never was right. */
+static bool session_refusal_is_final(const struct session *session, const struct session_end *end,
+                                     const struct session_actions *actions)
+{
+    return session_is_refused(end) && actions->close_rule < 0 && session->credential_is_clients &&
+           session->counters.connections == 0;
 }
 
 /* The connection is gone: what was sent on it and not acknowledged will be sent again. */
@@ -443,8 +478,10 @@ static void session_connection_ended(struct session *session, struct session_end
     enum close_then then =
         close_rules_decide(session->settings->close_rules, session->settings->close_rule_count, end,
                            &actions->close_rule);
-    if (session_mismatch_is_final(session, end->cause))
+    if (session_mismatch_is_final(session, end->cause) ||
+        session_refusal_is_final(session, end, actions))
         then = CLOSE_THEN_END;
+    session->waits_for_secret = session_is_refused(end) || end->cause == CAUSE_SECRET_UNREADABLE;
     if (session_pong_is_unsupported(session, end, actions)) {
         drop = session_part(session, actions); /* it is there, it only does not answer Pings */
         if (!session->pong_given_up) {
@@ -520,11 +557,28 @@ void session_upstream_resolved(struct session *session, uint64_t now_ms,
         session_enter(session, SESSION_CONNECTING, CAUSE_NONE, now_ms, actions);
 }
 
+void session_upstream_tunnelling(struct session *session, uint64_t now_ms,
+                                 struct session_actions *actions)
+{
+    actions->any = false;
+    if (session->state == SESSION_CONNECTING)
+        session_enter(session, SESSION_TUNNELLING, CAUSE_NONE, now_ms, actions);
+}
+
+void session_upstream_securing(struct session *session, uint64_t now_ms,
+                               struct session_actions *actions)
+{
+    actions->any = false;
+    if (session->state == SESSION_CONNECTING || session->state == SESSION_TUNNELLING)
+        session_enter(session, SESSION_SECURING, CAUSE_NONE, now_ms, actions);
+}
+
 void session_upstream_connected(struct session *session, uint64_t now_ms,
                                 struct session_actions *actions)
 {
     actions->any = false;
-    if (session->state == SESSION_CONNECTING)
+    if (session->state == SESSION_CONNECTING || session->state == SESSION_TUNNELLING ||
+        session->state == SESSION_SECURING)
         session_enter(session, SESSION_UPGRADING, CAUSE_NONE, now_ms, actions);
 }
 

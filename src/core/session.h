@@ -29,10 +29,14 @@
 #include "core/random.h"
 #include "core/settings.h"
 
+enum { SESSION_RETRY_AFTER_MS_MAX = 10 * 60 * 1000 };
+
 enum session_state {
     SESSION_IDLE,       /* before the first attempt */
     SESSION_RESOLVING,  /* the upstream's name is looked up */
-    SESSION_CONNECTING, /* TCP */
+    SESSION_CONNECTING, /* TCP, to the server or to its proxy */
+    SESSION_TUNNELLING, /* the proxy is asked for the way to the server */
+    SESSION_SECURING,   /* TLS */
     SESSION_UPGRADING,  /* the request was sent, or is being sent */
     SESSION_OPEN,
     SESSION_CLOSING, /* our Close is on its way upstream, the last word of the session */
@@ -174,6 +178,8 @@ struct session {
     bool subprotocol_fixed; /* later connections must choose the same */
     bool pong_ever;         /* some connection of this session brought a matching Pong */
     bool pong_given_up;     /* without_pong: sent came true */
+    bool waits_for_secret;   /* the upstream refused what it was shown, or nothing could be shown */
+    bool credential_is_clients;
     bool client_beats;      /* the client's side has a heartbeat */
     bool moved;             /* this connection acknowledged or delivered data */
     bool replay_begins;     /* the next message is the first of a replay: a Ping follows it */
@@ -213,8 +219,21 @@ void session_use_settings(struct session *session, const struct session_settings
 
 void session_upstream_resolved(struct session *session, uint64_t now_ms,
                                struct session_actions *actions);
+/* Connected to the proxy, which is asked for the rest of the way. */
+void session_upstream_tunnelling(struct session *session, uint64_t now_ms,
+                                 struct session_actions *actions);
+
+/* Connected to the server, directly or by the proxy, and the TLS handshake begins. */
+void session_upstream_securing(struct session *session, uint64_t now_ms,
+                               struct session_actions *actions);
+
+/* The stream to the server stands, with TLS or without: the request goes out. */
 void session_upstream_connected(struct session *session, uint64_t now_ms,
                                 struct session_actions *actions);
+
+/* The server asks not to be tried again for so long (Retry-After, RFC 9110 10.2.3): a lower bound
+ * of the wait, at most SESSION_RETRY_AFTER_MS_MAX.  Said before session_upstream_lost(). */
+void session_retry_after(struct session *session, uint64_t delay_ms, uint64_t now_ms);
 
 /* A valid 101.  subprotocol: chosen by the server, or NULL. */
 void session_upstream_upgraded(struct session *session, const char *subprotocol, uint64_t now_ms,
@@ -291,6 +310,16 @@ void session_timer(struct session *session, uint64_t now_ms, struct session_acti
 
 /* We were stopped, or the machine slept: what is missing is held against nobody. */
 void session_did_not_run(struct session *session, uint64_t now_ms);
+
+/*
+ * The default route, the source address or the clock has changed: the link is probed, and a wait
+ * may be cut short.  Never acts: session_timer() does, when what belongs to one change is over,
+ * and not for all sessions at once.
+ */
+void session_network_changed(struct session *session, uint64_t now_ms);
+
+/* A file with a secret has changed: a wait for it (after 401, 403 or secret-unreadable) ends. */
+void session_secret_changed(struct session *session, uint64_t now_ms);
 
 /* SIGTERM, or the link was removed: close the client with 1012, drain, end. */
 void session_shutdown(struct session *session, uint64_t now_ms, struct session_actions *actions);

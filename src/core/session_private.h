@@ -49,6 +49,9 @@ void session_drain_timeout(struct session *session, uint64_t now_ms,
 void session_close_client(struct session *session, uint16_t code, const char *reason,
                           enum cause cause, uint64_t now_ms, struct session_actions *actions);
 
+/* What is due of a changed network. */
+void session_network_timer(struct session *session, uint64_t now_ms);
+
 /* The client's heartbeat and deadlines, for session_timer().  True when the client's state
  * changed; a Ping or a probe of the client goes along with whatever else is due. */
 bool session_client_timer(struct session *session, uint64_t now_ms,
@@ -91,8 +94,7 @@ static inline bool session_delivers(const struct session *session)
 
 static inline bool session_is_attempting(const struct session *session)
 {
-    return session->state == SESSION_RESOLVING || session->state == SESSION_CONNECTING ||
-           session->state == SESSION_UPGRADING;
+    return session->state >= SESSION_RESOLVING && session->state <= SESSION_UPGRADING;
 }
 
 #endif

@@ -81,6 +81,12 @@ static void session_state_timer(struct session *session, uint64_t now_ms,
     case SESSION_CONNECTING:
         session_ended_by_us(session, CAUSE_TCP_TIMEOUT, SESSION_DROP_ABANDON, now_ms, actions);
         return;
+    case SESSION_TUNNELLING:
+        session_ended_by_us(session, CAUSE_PROXY_TIMEOUT, SESSION_DROP_ABANDON, now_ms, actions);
+        return;
+    case SESSION_SECURING:
+        session_ended_by_us(session, CAUSE_TLS_TIMEOUT, SESSION_DROP_ABANDON, now_ms, actions);
+        return;
     case SESSION_UPGRADING:
         session_ended_by_us(session, CAUSE_UPGRADE_TIMEOUT, SESSION_DROP_ABANDON, now_ms, actions);
         return;
@@ -121,6 +127,8 @@ void session_timer(struct session *session, uint64_t now_ms, struct session_acti
                              now_ms, actions);
         return;
     }
+    if (now_ms >= session->network_due_ms)
+        session_network_timer(session, now_ms);
     if (session_client_timer(session, now_ms, actions))
         return; /* what else is due is still due: the caller asks again */
     session_state_timer(session, now_ms, actions);
@@ -140,6 +148,7 @@ uint64_t session_deadline_ms(const struct session *session)
         deadline_ms = earlier(deadline_ms, session->drain_deadline_ms);
     deadline_ms = earlier(deadline_ms, session_give_up_deadline_ms(session));
     deadline_ms = earlier(deadline_ms, session_stall_deadline_ms(session));
+    deadline_ms = earlier(deadline_ms, session->network_due_ms);
     if (session->state != SESSION_OPEN)
         return deadline_ms;
 
