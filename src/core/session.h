@@ -158,6 +158,9 @@ struct session {
     char *subprotocol;                /* agreed on by the first handshake, or NULL; owned */
     uint64_t wait_until_ms;           /* SESSION_WAITING: the next attempt.  Attempt states: the end
                                          of connect_timeout.  SESSION_CLOSING: 2 s */
+    uint64_t not_before_ms;           /* no attempt before: Retry-After; 0: none */
+    uint64_t network_due_ms;          /* a change of the network is acted upon; NEVER: none */
+    uint64_t early_attempt_ms;        /* when a wait that was cut short last ended; 0: never */
     uint64_t attempt_ms;              /* the current or last attempt began */
     uint64_t open_ms;                 /* the current or last connection opened */
     uint64_t lost_ms;                 /* the last connection that was open ended */
@@ -178,7 +181,7 @@ struct session {
     bool subprotocol_fixed; /* later connections must choose the same */
     bool pong_ever;         /* some connection of this session brought a matching Pong */
     bool pong_given_up;     /* without_pong: sent came true */
-    bool waits_for_secret;   /* the upstream refused what it was shown, or nothing could be shown */
+    bool waits_for_secret;  /* what the upstream was shown was refused, or could not be read */
     bool credential_is_clients;
     bool client_beats;      /* the client's side has a heartbeat */
     bool moved;             /* this connection acknowledged or delivered data */
@@ -207,6 +210,10 @@ void session_start(struct session *session, const char *subprotocol, uint64_t no
 
 /* The client needs no heartbeat (a Unix socket cannot lose its peer unseen).  Before start. */
 void session_client_without_heartbeat(struct session *session);
+
+/* What the upstream is shown came from the client: when it refuses that with 401 or 403 before any
+ * connection opened, waiting will not help.  Before start. */
+void session_client_has_credential(struct session *session);
 
 /*
  * Use other settings from now on.  Called before an attempt, when the link was reloaded.  What an
