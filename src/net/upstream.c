@@ -235,14 +235,16 @@ static void begin(struct net_session *net)
         lose(net, CAUSE_NO_RESOURCES);
 }
 
-static void connected(struct net_session *net)
+/* The stream to the server stands: ask for the WebSocket. */
+static void secured(struct net_session *net)
 {
     struct session_actions actions;
     struct upstream *upstream = &net->upstream;
     char *out = (char *)net->worker->send_buffer;
+    enum upstream_stage stage = upstream->stage;
     session_upstream_connected(&net->core, relay_now(net), &actions);
     relay_act(net, &actions);
-    if (upstream->stage != UPSTREAM_CONNECTING)
+    if (upstream->stage != stage)
         return;
     size_t bytes = dial_build_request(net, out, WORKER_SEND_BYTES);
     if (bytes == 0) {
@@ -252,6 +254,18 @@ static void connected(struct net_session *net)
     upstream->stage = UPSTREAM_UPGRADING;
     conn_write_bytes(&upstream->conn, out, bytes);
     conn_set_reading(&upstream->conn, true);
+}
+
+/* The other end of the connection is the server itself. */
+static void tunnelled(struct net_session *net)
+{
+    secured(net);
+}
+
+/* Connected, to the server or to its proxy. */
+static void connected(struct net_session *net)
+{
+    tunnelled(net);
 }
 
 /* ---- what comes in ------------------------------------------------------------------------- */

@@ -19,6 +19,8 @@ enum upstream_stage {
     UPSTREAM_BEGIN,      /* an attempt was asked for: it begins at the end of the turn */
     UPSTREAM_RESOLVING,
     UPSTREAM_CONNECTING,
+    UPSTREAM_TUNNELLING,
+    UPSTREAM_SECURING,
     UPSTREAM_UPGRADING,
     UPSTREAM_OPEN
 };
