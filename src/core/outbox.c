@@ -228,7 +228,7 @@ enum outbox_result outbox_push(struct outbox *outbox, enum frame_opcode opcode,
         return OUTBOX_FULL;
     uint64_t cost = outbox_cost(payload_bytes);
     if (!budget_has_room(outbox->budget, cost)) {
-        outbox->budget->refused = true;
+        budget_refuse(outbox->budget);
         return OUTBOX_FULL;
     }
     if (outbox->entry_count == outbox->entry_capacity && !outbox_grow(outbox))

@@ -250,13 +250,8 @@ static bool wake_those_without_memory(struct worker *worker)
 {
     struct budget *budget = &worker->budget;
     struct net_session *net;
-    if (!budget->refused)
+    if (!budget->refused || budget->bytes >= budget->refused_bytes)
         return false;
-    if (budget->bytes >= worker->budget_seen_bytes) {
-        worker->budget_seen_bytes = budget->bytes;
-        return false;
-    }
-    worker->budget_seen_bytes = budget->bytes;
     budget->refused = false;
     LIST_FOREACH (net, &worker->sessions, worker_entry)
         if (net->client.kept.has_message || net->core.upstream_full)

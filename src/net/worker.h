@@ -66,7 +66,6 @@ struct worker {
     size_t session_count;
     size_t lingering_count;
     uint64_t number_last;       /* of a session */
-    uint64_t budget_seen_bytes; /* when somebody was last turned away for memory_max */
     bool is_stopping;
 };
 

@@ -207,5 +207,6 @@ bool reload_apply(struct daemon *daemon, const struct config *config)
     daemon->log.level = (enum log_level)config->log_level;
     daemon->log.format = (enum log_format)config->log_format;
     daemon->worker.budget.bytes_max = config->memory_bytes_max;
+    daemon->worker.budget.refused_bytes = UINT64_MAX; /* who was turned away may try again */
     return true;
 }

@@ -179,7 +179,19 @@ void promise_client_moved(struct world *world)
         promise_client_was_dead(world);
 }
 
-/* With `overflow: drop-oldest` a client waits only while the oldest is in the middle of its frame.
+/* The message that is kept would not fit if the outbox were empty: others hold the memory. */
+static bool others_hold_the_memory(const struct world *world)
+{
+    const struct session *session = &world->session;
+    const struct outbox *outbox = &session->outbox;
+    uint64_t own_bytes =
+        outbox->payload_bytes + (uint64_t)outbox->entry_count * OUTBOX_OVERHEAD_BYTES;
+    return outbox->budget->bytes - own_bytes + session->refused_bytes + OUTBOX_OVERHEAD_BYTES >
+           outbox->budget->bytes_max;
+}
+
+/* With `overflow: drop-oldest` a client waits only while the oldest is in the middle of its frame,
+ * or while dropping would not help.
  */
 static void promise_kept_is_offered(struct world *world)
 {
@@ -190,7 +202,8 @@ static void promise_kept_is_offered(struct world *world)
         return;
     bool mid_frame = conn && ledger->head < conn->next_sequence &&
                      (conn->ends[ledger->head] == 0 || conn->ends[ledger->head] > conn->up.written);
-    world_expect(world, mid_frame || session_has_room(&world->session),
+    world_expect(world,
+                 mid_frame || others_hold_the_memory(world) || session_has_room(&world->session),
                  "a message is kept, and the oldest could be dropped");
 }
 
