@@ -253,6 +253,13 @@ void session_client_lost(struct session *session, enum cause cause, uint64_t now
     session_drain(session, now_ms, actions);
 }
 
+void session_client_kept(struct session *session, uint32_t count, uint64_t bytes, enum cause cause,
+                         struct session_actions *actions)
+{
+    assert(session->client == SESSION_CLIENT_GONE);
+    session_give_up(session, count, bytes, cause, actions);
+}
+
 /* ---- the client's heartbeat --------------------------------------------------------------- */
 
 /* Not after the client's Close: few endpoints answer Pings then, and drain_timeout bounds it. */
