@@ -27,7 +27,7 @@ struct client_request {
     bool has_offer;     /* the client named subprotocols: only then it is told one */
     unsigned offer_count;
     size_t offer_bytes;
-    const char *target; /* to ask the upstream for */
+    const char *target; /* the client's own, for `path: append`; found right with the url of then */
     char offer[];       /* for the upstream: offer_count names, each terminated; then target */
 };
 
@@ -52,6 +52,8 @@ struct client {
     struct message_reader reader;
     struct client_kept kept;
     uint64_t handshake_due_ms;
+    uint64_t write_failed_ms; /* a write has failed since; 0: none has */
+    uint64_t ended_ms;      /* it ended while its messages had no room; 0: it did not */
     uint64_t paused_ms;     /* its messages have no room since; 0: they do */
     uint64_t data_ms;       /* when it last sent a message */
     uint64_t inbox_bytes;   /* as core was told */
@@ -99,6 +101,10 @@ void client_do_deliver(struct net_session *net, const struct message *message,
 
 /* The end of a turn: go on with what was kept, tell core what waits, read or do not. */
 void client_flush(struct net_session *net);
+
+/* How many whole messages were read and kept behind the one that was refused.  They are not read
+ * after this: the client has ended. */
+uint32_t client_count_kept(struct net_session *net, uint64_t *bytes);
 
 /* A kept message did not fit, and messages have left the outbox since. */
 bool client_has_room_again(const struct net_session *net);

@@ -143,20 +143,24 @@ static bool offer_make(const struct config_strings *configured,
 
 /* ---- the path ------------------------------------------------------------------------------ */
 
-/* Empty text for `path: fixed`.  False when the client's target may not be appended. */
+/*
+ * The client's own target, without what is meant for us.  False when it may not be appended.  It is
+ * joined with url at each attempt, as either may have changed; "/" where only `fixed` can take it.
+ */
 static bool target_make(const struct config_upstream *upstream, struct http_text asked,
                         char target[URL_TARGET_BYTES_MAX + 1])
 {
-    char copy[URL_TARGET_BYTES_MAX + 1];
-    target[0] = '\0';
-    if (upstream->path == CONFIG_PATH_FIXED)
-        return true;
-    if (asked.bytes >= sizeof(copy))
-        return false;
-    memcpy(copy, asked.at, asked.bytes);
-    copy[asked.bytes] = '\0';
-    (void)url_target_strip_own(copy);
-    return url_target_append(upstream->url.target, copy, target);
+    char joined[URL_TARGET_BYTES_MAX + 1];
+    bool is_right = asked.bytes <= URL_TARGET_BYTES_MAX;
+    if (is_right) {
+        memcpy(target, asked.at, asked.bytes);
+        target[asked.bytes] = '\0';
+        (void)url_target_strip_own(target);
+        is_right = url_target_append(upstream->url.target, target, joined);
+    }
+    if (!is_right)
+        memcpy(target, "/", sizeof("/"));
+    return is_right || upstream->path == CONFIG_PATH_FIXED;
 }
 
 /* ---- all of it ----------------------------------------------------------------------------- */
@@ -208,6 +212,9 @@ unsigned client_handshake_check(const struct net_session *net, const uint8_t *da
         return 403;
     *why = "max_clients";
     if (net->link->client_count >= config->client.max_clients)
+        return 503;
+    *why = "max_clients, and as many that left and are still delivered for";
+    if (net->link->session_count / 2 >= config->client.max_clients)
         return 503;
     *why = "subprotocol";
     if (!offer_make(&config->upstream.subprotocols, &asked, &offer))

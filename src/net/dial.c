@@ -100,6 +100,7 @@ enum cause dial_cause(const struct dial *dial)
 struct asking {
     struct handshake_ask ask;
     char host[URL_HOST_BYTES_MAX + 9];
+    char target[URL_TARGET_BYTES_MAX + 1];
     const char *subprotocols[HANDSHAKE_SUBPROTOCOL_COUNT_MAX];
 };
 
@@ -112,9 +113,12 @@ static void ask_make(const struct net_session *net, const char *key, struct aski
         asking->subprotocols[i] = name;
         name += strlen(name) + 1;
     }
+    if (upstream->path == CONFIG_PATH_FIXED ||
+        !url_target_append(upstream->url.target, request->target, asking->target))
+        strcpy(asking->target, upstream->url.target); /* too long since a reload */
     url_host_header(&upstream->url, asking->host);
     asking->ask = (struct handshake_ask){
-        .target = request->target[0] ? request->target : upstream->url.target,
+        .target = asking->target,
         .host = asking->host,
         .key = key,
         .subprotocols = asking->subprotocols,
@@ -170,20 +174,37 @@ static enum dial_answer check_head(struct net_session *net, const uint8_t *data,
     return DIAL_OPEN;
 }
 
+/* 100 or 103: another head follows it (RFC 9110 section 15.2).  101 is the answer itself. */
+static bool is_interim(const uint8_t *data, size_t head_bytes)
+{
+    struct http_head head;
+    return http_head_parse(data, head_bytes, false, &head) == HTTP_HEAD_OK &&
+           head.start[1].bytes == 3 && head.start[1].at[0] == '1' &&
+           !http_text_equals(head.start[1], "101");
+}
+
 enum dial_answer dial_read(struct net_session *net, uint8_t *data, size_t data_bytes,
                            struct dial_outcome *outcome)
 {
+    struct dial *dial = net->upstream.dial;
     size_t head_bytes;
     bool is_out_of_memory;
     *outcome = (struct dial_outcome){0};
-    enum http_head_result result = head_feed(&net->upstream.dial->head, &data, &data_bytes,
-                                             &head_bytes, &is_out_of_memory);
-    if (is_out_of_memory)
-        return fail(outcome, CAUSE_NO_RESOURCES);
-    if (result == HTTP_HEAD_NEED_MORE)
-        return DIAL_NEED_MORE;
-    if (result != HTTP_HEAD_OK)
-        return fail(outcome, CAUSE_HTTP_MALFORMED);
+    for (;;) {
+        enum http_head_result result =
+            head_feed(&dial->head, &data, &data_bytes, &head_bytes, &is_out_of_memory);
+        if (is_out_of_memory)
+            return fail(outcome, CAUSE_NO_RESOURCES);
+        if (result == HTTP_HEAD_NEED_MORE)
+            return DIAL_NEED_MORE;
+        if (result != HTTP_HEAD_OK)
+            return fail(outcome, CAUSE_HTTP_MALFORMED);
+        if (!is_interim(data, head_bytes))
+            break;
+        if (++dial->interim_count > DIAL_INTERIM_COUNT_MAX)
+            return fail(outcome, CAUSE_HTTP_MALFORMED);
+        head_skip(&dial->head, &data, &data_bytes, head_bytes);
+    }
     outcome->rest = data + head_bytes;
     outcome->rest_bytes = data_bytes - head_bytes;
     return check_head(net, data, head_bytes, outcome);

@@ -11,6 +11,8 @@
 #include "net/resolver.h"
 #include "proto/handshake.h"
 
+enum { DIAL_INTERIM_COUNT_MAX = 8 };
+
 struct link_config;
 struct net_session;
 struct worker;
@@ -22,6 +24,7 @@ struct dial {
     const struct addrinfo *next;      /* to be tried */
     int error;                        /* errno of the last address that failed */
     struct head head;                 /* of the answer */
+    unsigned interim_count;           /* answers that only say that another one will come */
     char accept[HANDSHAKE_ACCEPT_BYTES + 1];
 };
 

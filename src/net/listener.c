@@ -99,6 +99,11 @@ static bool name_is_ours(const struct listener *listener)
            now.st_ino == listener->inode && now.st_dev == listener->device;
 }
 
+bool listener_is_reachable(const struct listener *listener)
+{
+    return listener->inode == 0 || name_is_ours(listener);
+}
+
 void listener_close(struct listener *listener)
 {
     event_del(&listener->event);

@@ -53,6 +53,9 @@ bool listener_open(struct link *link, const struct config_listen *listen,
 /* A reload: give the Unix socket the mode and owner of today, if its name is still ours. */
 void listener_set_access(const struct listener *listener, const struct config_client *client);
 
+/* False for a Unix socket whose name is gone, or leads to another: nobody finds it. */
+bool listener_is_reachable(const struct listener *listener);
+
 /* Accept from now on. */
 void listener_start(struct listener *listener);
 

@@ -18,6 +18,9 @@ static void set_timer(struct net_session *net)
 {
     uint64_t now_ms = relay_now(net);
     uint64_t due_ms = client_deadline_ms(net);
+    uint64_t upstream_due_ms = upstream_deadline_ms(net);
+    if (upstream_due_ms < due_ms)
+        due_ms = upstream_due_ms;
     uint64_t core_due_ms = net->is_begun ? session_deadline_ms(&net->core) : TIMERS_NEVER;
     if (core_due_ms < due_ms)
         due_ms = core_due_ms;
@@ -78,8 +81,10 @@ static void free_session(struct net_session *net)
     client_clear(net);
     upstream_clear(net);
     timers_remove(&worker->timers, &net->timer);
-    if (net->is_begun)
+    if (net->is_begun) {
         session_clear(&net->core);
+        link->session_count--;
+    }
     LIST_REMOVE(net, worker_entry);
     LIST_REMOVE(net, link_entry);
     worker->session_count--;
@@ -107,6 +112,7 @@ void relay_begin(struct net_session *net)
     net->is_begun = true;
     net->client.was_counted = true;
     net->link->client_count++;
+    net->link->session_count++;
 
     const char *subprotocol;
     if (request->offer_count == 0)
@@ -184,11 +190,21 @@ static void act_on_client(struct net_session *net, const struct session_actions 
     }
 }
 
-void relay_act(struct net_session *net, const struct session_actions *actions)
+/* Nothing that a client has sent is lost without being counted. */
+static void count_kept(struct net_session *net, struct session_actions *actions)
+{
+    uint64_t bytes;
+    uint32_t count = client_count_kept(net, &bytes);
+    session_client_kept(&net->core, count, bytes, actions->move.cause, actions);
+}
+
+void relay_act(struct net_session *net, struct session_actions *actions)
 {
     if (!actions->any)
         return;
     relay_touch(net);
+    if (actions->move.from != actions->move.to && actions->move.to == SESSION_ENDED)
+        count_kept(net, actions);
     report(net, actions);
     upstream_do_drop(net, actions->drop, &actions->upstream_close);
     act_on_client(net, actions);
@@ -205,6 +221,7 @@ void relay_act(struct net_session *net, const struct session_actions *actions)
 
 void relay_touch(struct net_session *net)
 {
+    net->worker->touch_count++;
     if (net->is_touched)
         return;
     net->is_touched = true;
@@ -250,13 +267,8 @@ static bool wake_those_without_memory(struct worker *worker)
 {
     struct budget *budget = &worker->budget;
     struct net_session *net;
-    if (!budget->refused)
+    if (!budget->refused || budget->bytes >= budget->refused_bytes)
         return false;
-    if (budget->bytes >= worker->budget_seen_bytes) {
-        worker->budget_seen_bytes = budget->bytes;
-        return false;
-    }
-    worker->budget_seen_bytes = budget->bytes;
     budget->refused = false;
     LIST_FOREACH (net, &worker->sessions, worker_entry)
         if (net->client.kept.has_message || net->core.upstream_full)

@@ -46,7 +46,7 @@ void relay_abandon(struct net_session *net);
  * Carry out what core answered.  Every call of a core function that takes actions is followed by
  * this one.  Never calls core back for a decision: what comes of it is an event of its own.
  */
-void relay_act(struct net_session *net, const struct session_actions *actions);
+void relay_act(struct net_session *net, struct session_actions *actions);
 
 /* Something happened to it: it sends, and sets its timer, at the end of the turn. */
 void relay_touch(struct net_session *net);

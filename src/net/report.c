@@ -41,6 +41,11 @@ static void field_number(struct line *line, const char *name, uint64_t number)
     line->fields[line->field_count++] = log_number(name, number);
 }
 
+void report_name(const struct net_session *net, char out[REPORT_NAME_BYTES])
+{
+    snprintf(out, REPORT_NAME_BYTES, "%s#%" PRIu64, net->config->name, net->number);
+}
+
 static void line_begin(struct line *line, const struct net_session *net)
 {
     const char *name = net->config->name;

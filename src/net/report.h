@@ -12,6 +12,11 @@ struct link;
 struct net_session;
 struct worker;
 
+enum { REPORT_NAME_BYTES = 96 };
+
+/* "game#12": the session's name in log lines. */
+void report_name(const struct net_session *net, char out[REPORT_NAME_BYTES]);
+
 /* session: open -> waiting, with its cause and what comes next. */
 void report_move(const struct net_session *net, const struct session_actions *actions);
 

@@ -9,6 +9,7 @@
 #include "net/linger.h"
 #include "net/link.h"
 #include "net/relay.h"
+#include "net/report.h"
 #include "proto/mask.h"
 
 static void on_read(evutil_socket_t fd, short what, void *argument);
@@ -29,6 +30,7 @@ static void forget(struct net_session *net)
     upstream->stage = UPSTREAM_NONE;
     upstream->is_sending = false;
     upstream->close_was_sent = false;
+    upstream->write_failed_ms = 0;
     upstream->more_to_send = false;
     upstream->has_pong = false;
 }
@@ -127,7 +129,9 @@ static void part(struct net_session *net, const struct close_frame *close)
     else if (close && !upstream->close_was_sent)
         conn_write_bytes(&upstream->conn, frame,
                          encode_control(net, FRAME_CLOSE, body, close_encode(close, body), frame));
-    linger_take(worker, &upstream->conn, LINGER_UPSTREAM_MS);
+    char name[REPORT_NAME_BYTES];
+    report_name(net, name);
+    linger_take(worker, &upstream->conn, LINGER_UPSTREAM_MS, name);
     forget(net);
 }
 
@@ -348,7 +352,8 @@ static void feed(struct net_session *net, uint8_t *data, size_t bytes)
 static void remember_choice(struct net_session *net, const char *chosen)
 {
     const struct client_request *request = net->client.request;
-    if (request->has_offer && net->config->upstream.subprotocols.count != 1)
+    if (request->has_offer && net->config->upstream.subprotocols.count != 1 &&
+        net->config == net->link->config)
         link_remember_choice(net->link, request->offer, request->offer_bytes, chosen);
 }
 
@@ -525,6 +530,28 @@ static void send_what_may_be(struct net_session *net)
     report_written(net);
 }
 
+uint64_t upstream_deadline_ms(const struct net_session *net)
+{
+    const struct upstream *upstream = &net->upstream;
+    if (upstream->stage != UPSTREAM_OPEN)
+        return TIMERS_NEVER;
+    return conn_deadline_ms(&upstream->conn, upstream->write_failed_ms, relay_now(net));
+}
+
+/* What the peer still has to say is read to its end first.  When that does not come (the write was
+ * refused by this machine, not by the peer), nothing more can be sent here: it is over. */
+static void judge_failed_write(struct net_session *net)
+{
+    struct upstream *upstream = &net->upstream;
+    int error = upstream->conn.write_error;
+    if (upstream->write_failed_ms == 0)
+        upstream->write_failed_ms = relay_now(net);
+    if (error != ENOMEM && relay_now(net) - upstream->write_failed_ms < CONN_WRITE_FAILED_MS)
+        return;
+    end(net, true);
+    report_lost(net, dial_cause_of(error), 0);
+}
+
 void upstream_flush(struct net_session *net)
 {
     struct upstream *upstream = &net->upstream;
@@ -532,10 +559,11 @@ void upstream_flush(struct net_session *net)
         begin(net);
     if (upstream->stage == UPSTREAM_OPEN)
         send_what_may_be(net);
-    if (upstream->stage == UPSTREAM_OPEN && upstream->conn.write_error == ENOMEM) {
-        end(net, true);
-        report_lost(net, CAUSE_NO_RESOURCES, 0);
-    }
+    if (upstream->stage == UPSTREAM_OPEN && upstream->conn.write_error)
+        judge_failed_write(net);
+    upstream->conn.is_deaf = false; /* until it is again */
+    if (upstream->stage == UPSTREAM_OPEN && !conn_is_flushed(&upstream->conn))
+        conn_wait_writable(&upstream->conn);
     if (upstream->stage == UPSTREAM_OPEN)
         conn_set_reading(&upstream->conn, session_reads_upstream(&net->core));
 }

@@ -35,6 +35,7 @@ struct upstream {
     uint8_t mask_key[4];
     bool is_sending;
     bool close_was_sent;
+    uint64_t write_failed_ms; /* a write has failed since; 0: none has */
     bool more_to_send;  /* the send buffer was full: go on in the next turn */
     uint8_t pong_bytes; /* payload of the newest Pong that waits; has_pong says whether */
     bool has_pong;
@@ -57,6 +58,9 @@ void upstream_do_drop(struct net_session *net, enum session_drop drop,
 void upstream_do_probe(struct net_session *net);
 
 /* ---- the turn ----------------------------------------------------------------------------- */
+
+/* When the connection itself has a deadline that core does not know. */
+uint64_t upstream_deadline_ms(const struct net_session *net);
 
 /* The end of a turn: begin what was asked for, send what may be sent, read or do not. */
 void upstream_flush(struct net_session *net);

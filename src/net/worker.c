@@ -130,6 +130,21 @@ static bool did_not_run(struct worker *worker)
     return slept || (due_ms < now_ms && now_ms - due_ms > WORKER_LATE_MS);
 }
 
+/*
+ * Readable bytes come before timers: a Pong that has arrived already shall not be missed.  One poll
+ * shows only so many descriptors; so, when a timer is due, poll until one comes back with few.
+ */
+static void read_before_timers(struct worker *worker, uint64_t touch_count)
+{
+    for (int i = 0; i < WORKER_POLLS_MAX; i++) {
+        if (timers_earliest_ms(&worker->timers) > worker_now(worker) ||
+            worker->touch_count - touch_count < WORKER_POLL_FEW)
+            return;
+        touch_count = worker->touch_count;
+        event_base_loop(worker->base, EVLOOP_NONBLOCK);
+    }
+}
+
 static void run_timers(struct worker *worker)
 {
     if (did_not_run(worker))
@@ -142,8 +157,10 @@ void worker_run(struct worker *worker, bool (*is_done)(void *context), void *con
 {
     while (!worker->is_stopping) {
         bool waits = STAILQ_EMPTY(&worker->again) && STAILQ_EMPTY(&worker->touched);
+        uint64_t touch_count = worker->touch_count;
         worker->now_is_read = false;
         event_base_loop(worker->base, EVLOOP_ONCE | (waits ? 0 : EVLOOP_NONBLOCK));
+        read_before_timers(worker, touch_count);
         run_timers(worker);
         relay_flush_all(worker);
         relay_free_dead(worker);

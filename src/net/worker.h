@@ -28,7 +28,9 @@
 enum {
     WORKER_RECEIVE_BYTES = 256 * 1024,
     WORKER_SEND_BYTES = 256 * 1024,
-    WORKER_LATE_MS = 1000 /* a wake-up later than this: we did not run */
+    WORKER_LATE_MS = 1000, /* a wake-up later than this: we did not run */
+    WORKER_POLL_FEW = 16, /* half of libevent's first epoll array: a poll with fewer showed all */
+    WORKER_POLLS_MAX = 16    /* it doubles up to 4096: all descriptors were seen by then */
 };
 
 struct net_session;
@@ -63,10 +65,11 @@ struct worker {
     struct net_session_queue again;     /* they have more to send: the next turn does not wait */
     struct net_session_queue dead;      /* freed at the end of the turn */
     struct lingering_list lingerings;
+    uint64_t touch_count; /* how often something happened to a session, ever */
     size_t session_count;
     size_t lingering_count;
     uint64_t number_last;       /* of a session */
-    uint64_t budget_seen_bytes; /* when somebody was last turned away for memory_max */
+    bool is_hurried; /* what lingers has a last moment */
     bool is_stopping;
 };
 

@@ -67,6 +67,7 @@ static void stop(struct daemon *daemon)
 {
     struct link *link;
     daemon->is_stopping = true;
+    linger_hurry(&daemon->worker);
     say(daemon, LOG_INFO, "stopping", "stopping: clients are closed, messages delivered");
     TAILQ_FOREACH (link, &daemon->links, entry) {
         link_close_listeners(link);
@@ -129,6 +130,12 @@ static bool is_done(void *context)
            daemon->worker.lingering_count == 0;
 }
 
+static void ignore(int severity, const char *message)
+{
+    (void)severity;
+    (void)message;
+}
+
 static void report_ready(struct daemon *daemon, const struct config *config)
 {
     char sentence[128];
@@ -156,6 +163,7 @@ int daemon_run(struct daemon *daemon, const struct options *options, struct conf
                                       .format = (enum log_format)config->log_format}};
     TAILQ_INIT(&daemon->links);
     raise_descriptor_limit();
+    event_set_log_callback(ignore); /* what it warns of comes back as a result, and is logged */
     (void)signal(SIGPIPE, SIG_IGN); /* standard error may be a pipe that nobody reads any more */
 
     int status = DAEMON_CANNOT_RUN;

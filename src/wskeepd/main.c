@@ -1,5 +1,7 @@
 /* wskeepd: the command line, and what it asks for. */
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "wskeepd/daemon.h"
 
@@ -30,8 +32,20 @@ static int run(const struct options *options)
     return daemon_run(&daemon, options, config);
 }
 
+/* Started without them, a socket of ours would become standard error, and be logged into. */
+static void open_standard_files(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    open_standard_files();
     struct options options;
     char message[OPTIONS_MESSAGE_BYTES];
     if (!options_parse(argc, argv, &options, message)) {

@@ -51,7 +51,8 @@ static bool claim_open_ones(struct plan *plan, struct link *to, const struct con
     bool found = false;
     TAILQ_FOREACH (link, &plan->daemon->links, entry) {
         LIST_FOREACH (listener, &link->listeners, entry) {
-            if (listener->next_link || strcmp(listener->listen->text, listen->text) != 0)
+            if (listener->next_link || !listener_is_reachable(listener) ||
+                strcmp(listener->listen->text, listen->text) != 0)
                 continue;
             listener->next_link = to;
             listener->next_listen = listen;
@@ -207,5 +208,6 @@ bool reload_apply(struct daemon *daemon, const struct config *config)
     daemon->log.level = (enum log_level)config->log_level;
     daemon->log.format = (enum log_format)config->log_format;
     daemon->worker.budget.bytes_max = config->memory_bytes_max;
+    daemon->worker.budget.refused_bytes = UINT64_MAX; /* who was turned away may try again */
     return true;
 }

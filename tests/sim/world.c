@@ -369,14 +369,16 @@ static bool world_is_settled(const struct world *world)
 {
     const struct client *client = &world->client;
     const struct ledger *ledger = &world->ledger;
+    bool data_goes_on = world->plan.settings.silence_ms != SETTINGS_NEVER;
     if (!world->session_lives)
         return true;
     if (client->vanished)
         return true; /* nobody may ever notice */
     return world->session.state == SESSION_OPEN && client->answered && !client->left &&
            ledger->head == ledger->tail && !world->host.kept && client->in.frame_count == 0 &&
-           client->in.read == client->in.put && client->out.read == client->out.put &&
-           !client->close_sent && !client->close_came;
+           client->in.read == client->in.put &&
+           (client->out.read == client->out.put || data_goes_on) && !client->close_sent &&
+           !client->close_came;
 }
 
 static bool world_run_until(struct world *world, uint64_t limit_ms,
