@@ -1,17 +1,24 @@
 """The installed service: systemd's where it runs, otherwise a stand-in that does what the unit says.
 
-The stand-in covers what wskeepd itself can notice: user, directories, umask, descriptors,
-NOTIFY_SOCKET and WATCHDOG_USEC.  The sandbox is systemd's alone.
+The stand-in covers user, directories, umask, descriptors, NOTIFY_SOCKET and WATCHDOG_USEC, and, with
+python3-seccomp, the system calls and address families.  What is mounted where is systemd's alone.
 """
+import errno
 import os
 import pwd
 import re
 import resource
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import time
+
+try:
+    import seccomp
+except ImportError:
+    seccomp = None
 
 UNIT_PATH = "/lib/systemd/system/wskeep.service"
 NOTIFY_PATH = "/run/wskeep-stand-in.notify"
@@ -33,6 +40,36 @@ def read_unit(path):
                 key, value = line.split("=", 1)
                 keys.setdefault(key, []).append(value)
     return keys
+
+
+def calls_of(name):
+    """The system calls of a set, `@system-service`, or the call itself."""
+    if not name.startswith("@"):
+        return {name}
+    listed = subprocess.check_output(["systemd-analyze", "--no-pager", "syscall-filter", name])
+    lines = [line.strip() for line in listed.decode().split("\n")[1:]]
+    return set().union(*(calls_of(line) for line in lines if line and line[0] != "#"))
+
+
+def make_filter(unit):
+    """What SystemCallFilter= and RestrictAddressFamilies= leave, or None without python3-seccomp."""
+    if seccomp is None:
+        return None
+    allowed = calls_of("@default")
+    for value in unit["SystemCallFilter"]:
+        calls = set().union(*map(calls_of, value.lstrip("~").split()))
+        allowed = allowed - calls if value.startswith("~") else allowed | calls
+    error = getattr(errno, unit["SystemCallErrorNumber"][-1])
+    filter_ = seccomp.SyscallFilter(defaction=seccomp.ERRNO(error))
+    for family in unit["RestrictAddressFamilies"][-1].split():
+        filter_.add_rule(seccomp.ALLOW, "socket",
+                         seccomp.Arg(0, seccomp.EQ, getattr(socket, family)))
+    for call in allowed - {"socket"}:
+        try:
+            filter_.add_rule(seccomp.ALLOW, call)
+        except RuntimeError:  # not on this machine, or newer than libseccomp
+            pass
+    return filter_
 
 
 class SystemdService:
@@ -63,6 +100,7 @@ class StandInService:
     def __init__(self):
         self._unit = read_unit(UNIT_PATH)
         self._user = pwd.getpwnam(self._one("User"))
+        self._filter = make_filter(self._unit)
         self._process = None
         self._notify = None
         self._log = None
@@ -92,6 +130,8 @@ class StandInService:
         os.initgroups(self._user.pw_name, self._user.pw_gid)
         os.setgid(self._user.pw_gid)
         os.setuid(self._user.pw_uid)
+        if self._filter is not None:
+            self._filter.load()  # and no_new_privs
 
     def _environment(self):
         return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "USER": self._user.pw_name,
@@ -103,6 +143,7 @@ class StandInService:
         environment["STATE_DIRECTORY"] = self._make_directory("State", "/var/lib")
         environment["NOTIFY_SOCKET"] = NOTIFY_PATH
         environment["WATCHDOG_USEC"] = str(self._seconds("WatchdogSec") * 1000000)
+        self._unlink_files()
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(NOTIFY_PATH)
         os.chmod(NOTIFY_PATH, 0o666)
@@ -113,7 +154,10 @@ class StandInService:
                                          stdin=subprocess.DEVNULL, stdout=self._log,
                                          stderr=self._log, preexec_fn=self._become)
         if not self._wait_until_ready():
-            raise RuntimeError("wskeepd is not ready:\n" + self.log())
+            log = self.log()
+            self._process.kill()
+            self._clear()
+            raise RuntimeError("wskeepd is not ready:\n" + log)
 
     def _wait_until_ready(self):
         """READY=1 where libsystemd is linked, otherwise the line in the log."""
@@ -161,13 +205,22 @@ class StandInService:
     def stop(self):
         self._process.send_signal(signal.SIGTERM)
         status = self._process.wait(timeout=DEADLINE_S)
-        self._notify.close()
-        os.unlink(NOTIFY_PATH)
-        self._log.close()
-        os.unlink(self._log.name)
-        # As systemd removes RuntimeDirectory=.
-        subprocess.run(["rm", "-rf", "/run/" + self._one("RuntimeDirectory")], check=True)
+        self._clear()
         return status
+
+    @staticmethod
+    def _unlink_files():
+        for path in (NOTIFY_PATH, LOG_PATH):
+            if os.path.lexists(path):
+                os.unlink(path)
+
+    def _clear(self):
+        self._process.wait()
+        self._notify.close()
+        self._log.close()
+        self._unlink_files()
+        # As systemd removes RuntimeDirectory=.
+        shutil.rmtree(os.path.join("/run", self._one("RuntimeDirectory")))
 
 
 def service():
