@@ -41,8 +41,9 @@ static const struct config_key keys[] = {
      CONFIG_FIELD(log_format),
      .preset = "text",
      CHOICES({"text", CONFIG_LOG_TEXT}, {"json", CONFIG_LOG_JSON},
-             {"journal", CONFIG_CHOICE_UNBUILT}),
-     .text = "Text for people, or one JSON object a line, on standard error."},
+             {"journal", CONFIG_LOG_JOURNAL}),
+     .text = "Text for people, or one JSON object a line, on standard error; or entries with "
+             "fields of their own in the journal of systemd."},
     {.path = "workers",
      .type = CONFIG_COUNT,
      .state = CONFIG_KEY_UNBUILT,

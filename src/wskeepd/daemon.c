@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -153,7 +154,9 @@ int daemon_run(struct daemon *daemon, const struct options *options, struct conf
     *daemon = (struct daemon){.options = options,
                               .log = {.fd = STDERR_FILENO,
                                       .level = (enum log_level)config->log_level,
-                                      .format = (enum log_format)config->log_format}};
+                                      .format = (enum log_format)config->log_format,
+                                      .fd_is_journal = log_is_journal_stream(
+                                          STDERR_FILENO, getenv("JOURNAL_STREAM"))}};
     TAILQ_INIT(&daemon->links);
     raise_descriptor_limit();
     (void)signal(SIGPIPE, SIG_IGN); /* standard error may be a pipe that nobody reads any more */
@@ -180,5 +183,6 @@ int daemon_run(struct daemon *daemon, const struct options *options, struct conf
     worker_clear(&daemon->worker);
     if (status == DAEMON_ENDED)
         say(daemon, LOG_INFO, "stopped", "stopped");
+    log_clear(&daemon->log);
     return status;
 }

@@ -171,8 +171,8 @@ static const struct {
                               "warning, info or debug"},
     {"log: {level: inf}", "w.yaml:1:14: log.level: \"inf\" is unknown, did you mean info? expected "
                           "error, warning, info or debug"},
-    {"log: {format: journal}",
-     "w.yaml:1:15: log.format: journal is not supported yet, expected text or json"},
+    {"log: {format: syslog}",
+     "w.yaml:1:15: log.format: \"syslog\" is unknown, expected text, json or journal"},
     {"links: {}", "w.yaml:1:8: links: a mapping, expected a list of links"},
     {"links: [a]", "w.yaml:1:9: links[0]: a single value, expected a mapping with name, listen and "
                    "upstream"},
