@@ -32,10 +32,18 @@ void client_did_not_run(struct net_session *net)
         timers_after(relay_now(net), net->config->client.handshake_timeout_ms);
 }
 
+static bool is_unix_socket(int fd)
+{
+    int family;
+    socklen_t bytes = sizeof(family);
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &bytes) == 0 && family == AF_UNIX;
+}
+
 void client_begin(struct net_session *net, int fd, const struct config_listen *listen)
 {
     struct client *client = &net->client;
-    bool is_unix = listen->kind == CONFIG_LISTEN_UNIX;
+    bool is_unix = listen->kind == CONFIG_LISTEN_UNIX ||
+                   (listen->kind == CONFIG_LISTEN_SYSTEMD && is_unix_socket(fd));
     client->stage = CLIENT_HEAD;
     client->listen = listen;
     client_did_not_run(net); /* counted from accept */

@@ -78,6 +78,8 @@ static void free_session(struct net_session *net)
     client_clear(net);
     upstream_clear(net);
     timers_remove(&worker->timers, &net->timer);
+    if (net->is_begun && net->core.state == SESSION_OPEN)
+        worker->open_count--;
     if (net->is_begun)
         session_clear(&net->core);
     LIST_REMOVE(net, worker_entry);
@@ -130,6 +132,14 @@ static bool is_idle_close(const struct net_session *net, const struct session_ac
         data_ms = net->client.data_ms;
     return end->cause == CAUSE_CLOSED && end->was_open && end->close.code == CLOSE_NORMAL &&
            actions->close_rule < 0 && relay_now(net) - data_ms >= RELAY_IDLE_CLOSE_MS;
+}
+
+static void count_open(struct worker *worker, const struct session_move *move)
+{
+    if (move->from != move->to && move->to == SESSION_OPEN)
+        worker->open_count++;
+    if (move->from != move->to && move->from == SESSION_OPEN)
+        worker->open_count--;
 }
 
 static void report(const struct net_session *net, const struct session_actions *actions)
@@ -189,6 +199,7 @@ void relay_act(struct net_session *net, const struct session_actions *actions)
     if (!actions->any)
         return;
     relay_touch(net);
+    count_open(net->worker, &actions->move);
     report(net, actions);
     upstream_do_drop(net, actions->drop, &actions->upstream_close);
     act_on_client(net, actions);

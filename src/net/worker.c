@@ -59,6 +59,8 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
 {
     *worker = (struct worker){.log = log,
                               .budget = {.bytes_max = memory_bytes_max},
+                              .socket_owner = (uid_t)-1,
+                              .socket_group = (gid_t)-1,
                               .timer_fd = -1,
                               .timer_armed_ms = TIMERS_NEVER};
     chance_init(&worker->chance);
@@ -138,7 +140,7 @@ static void run_timers(struct worker *worker)
         timer->run(timer);
 }
 
-void worker_run(struct worker *worker, bool (*is_done)(void *context), void *context)
+void worker_run(struct worker *worker, bool (*turn_ended)(void *context), void *context)
 {
     while (!worker->is_stopping) {
         bool waits = STAILQ_EMPTY(&worker->again) && STAILQ_EMPTY(&worker->touched);
@@ -147,9 +149,9 @@ void worker_run(struct worker *worker, bool (*is_done)(void *context), void *con
         run_timers(worker);
         relay_flush_all(worker);
         relay_free_dead(worker);
-        arm(worker);
-        if (is_done && is_done(context))
+        if (turn_ended && turn_ended(context))
             return;
+        arm(worker);
     }
 }
 

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 
 #include "core/budget.h"
 #include "log/log.h"
@@ -31,8 +32,9 @@ enum {
     WORKER_LATE_MS = 1000 /* a wake-up later than this: we did not run */
 };
 
-struct net_session;
+struct handover;
 struct lingering;
+struct net_session;
 
 LIST_HEAD(net_session_list, net_session);
 LIST_HEAD(lingering_list, lingering);
@@ -45,6 +47,9 @@ struct worker {
     struct chance chance;
     struct timers timers;
     struct resolver *resolver;
+    const struct handover *handover; /* for listen: systemd:NAME */
+    uid_t socket_owner; /* of our Unix sockets, when client.owner does not say; -1: as created */
+    gid_t socket_group;
 
     uint64_t now_ms;    /* of this turn, once it was asked for */
     bool now_is_read;
@@ -64,6 +69,7 @@ struct worker {
     struct net_session_queue dead;      /* freed at the end of the turn */
     struct lingering_list lingerings;
     size_t session_count;
+    size_t open_count; /* sessions whose upstream is open */
     size_t lingering_count;
     uint64_t number_last;       /* of a session */
     uint64_t budget_seen_bytes; /* when somebody was last turned away for memory_max */
@@ -76,8 +82,8 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
 /* All sessions and lingering connections end without another word. */
 void worker_clear(struct worker *worker);
 
-/* Turns, until worker_stop(), or until is_done says so at the end of one. */
-void worker_run(struct worker *worker, bool (*is_done)(void *context), void *context);
+/* Turns, until worker_stop(), or until turn_ended, which is asked at the end of each, says true. */
+void worker_run(struct worker *worker, bool (*turn_ended)(void *context), void *context);
 void worker_stop(struct worker *worker);
 
 /* CLOCK_BOOTTIME in milliseconds: the same all through a turn. */
