@@ -311,6 +311,19 @@ void relay_did_not_run(struct worker *worker)
     }
 }
 
+void relay_network_changed(struct worker *worker)
+{
+    struct net_session *net;
+    uint64_t now_ms = worker_now(worker);
+    LIST_FOREACH(net, &worker->sessions, worker_entry)
+    {
+        if (!net->is_begun)
+            continue;
+        session_network_changed(&net->core, now_ms);
+        set_timer(net);
+    }
+}
+
 void relay_end_all(struct worker *worker)
 {
     STAILQ_INIT(&worker->touched);

@@ -64,6 +64,7 @@ static inline uint64_t relay_now(const struct net_session *net)
 void relay_flush_all(struct worker *worker);
 void relay_free_dead(struct worker *worker);
 void relay_did_not_run(struct worker *worker);
+void relay_network_changed(struct worker *worker);
 void relay_end_all(struct worker *worker);
 
 #endif

@@ -20,6 +20,7 @@
 #include "log/log.h"
 #include "net/chance.h"
 #include "net/gather.h"
+#include "net/network.h"
 #include "net/resolver.h"
 #include "net/timers.h"
 
@@ -47,6 +48,7 @@ struct worker {
     struct chance chance;
     struct timers timers;
     struct resolver *resolver;
+    struct network network;
     const struct handover *handover; /* for listen: systemd:NAME */
     uid_t socket_owner; /* of our Unix sockets, when client.owner does not say; -1: as created */
     gid_t socket_group;
