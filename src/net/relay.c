@@ -119,6 +119,10 @@ void relay_begin(struct net_session *net)
         subprotocol = link_choice(net->link, request->offer, request->offer_bytes);
     session_start(&net->core, subprotocol, relay_now(net), &actions);
     relay_act(net, &actions);
+    if (net->is_late) {
+        session_shutdown(&net->core, relay_now(net), &actions);
+        relay_act(net, &actions);
+    }
 }
 
 /* ---- carrying out -------------------------------------------------------------------------- */
@@ -227,8 +231,9 @@ void relay_shutdown(struct net_session *net)
     struct session_actions actions;
     relay_touch(net);
     client_read_rest(net);
-    if (!net->is_begun) {
-        client_do_refuse(net, 503, "shutdown");
+    if (!net->is_begun) { /* accepted a moment ago: it hears 1012 as the others do */
+        net->is_late = true;
+        client_hurry(net);
         return;
     }
     session_shutdown(&net->core, relay_now(net), &actions);

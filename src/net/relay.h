@@ -26,6 +26,7 @@ struct net_session {
     bool is_begun;   /* the client's handshake was right */
     bool is_touched; /* in worker->touched or worker->again */
     bool is_dead;    /* in worker->dead */
+    bool is_late;    /* its client had not asked yet when we began to stop */
     LIST_ENTRY(net_session) worker_entry;
     LIST_ENTRY(net_session) link_entry;
     STAILQ_ENTRY(net_session) turn_entry;
