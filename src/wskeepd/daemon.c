@@ -72,12 +72,23 @@ static void on_hangup(evutil_socket_t number, short what, void *argument)
     notify_ready(&daemon->notify);
 }
 
+/* Clients are closed, messages drained, the last connections ended. */
+static uint64_t stop_ms(const struct daemon *daemon)
+{
+    const struct link *link;
+    uint64_t longest_ms = 0;
+    TAILQ_FOREACH(link, &daemon->links, entry)
+    if (link->config->session.drain_timeout_ms > longest_ms)
+        longest_ms = link->config->session.drain_timeout_ms;
+    return longest_ms + DAEMON_STOP_MS;
+}
+
 static void stop(struct daemon *daemon)
 {
     struct link *link;
     daemon->is_stopping = true;
     say(daemon, LOG_INFO, "stopping", "stopping: clients are closed, messages delivered");
-    notify_stopping(&daemon->notify);
+    notify_stopping(&daemon->notify, stop_ms(daemon));
     TAILQ_FOREACH (link, &daemon->links, entry) {
         link_close_listeners(link);
         link_shutdown(link);

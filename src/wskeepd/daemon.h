@@ -18,6 +18,8 @@
 
 enum { DAEMON_ENDED = 0, DAEMON_CANNOT_RUN = 1, DAEMON_WRONG_OPTIONS = 2 }; /* exit status */
 
+enum { DAEMON_STOP_MS = 10 * 1000 }; /* to end, besides what drain_timeout allows */
+
 struct daemon {
     const struct options *options;
     struct log log;

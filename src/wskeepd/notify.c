@@ -131,9 +131,11 @@ void notify_reloading(struct notify *notify)
     post_state(notify, text);
 }
 
-void notify_stopping(struct notify *notify)
+void notify_stopping(struct notify *notify, uint64_t stop_ms)
 {
-    post_state(notify, "STOPPING=1");
+    char text[NOTIFY_BYTES_MAX];
+    snprintf(text, sizeof(text), "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64, stop_ms * 1000);
+    post_state(notify, text);
 }
 
 /* ---- the watchdog -------------------------------------------------------------------------- */

@@ -53,7 +53,8 @@ void notify_clear(struct notify *notify);
 /* After notify_reloading(), too. */
 void notify_ready(struct notify *notify);
 void notify_reloading(struct notify *notify);
-void notify_stopping(struct notify *notify);
+/* It takes up to stop_ms: the manager shall not kill us before, whatever TimeoutStopSec= says. */
+void notify_stopping(struct notify *notify, uint64_t stop_ms);
 
 /* At the end of each turn: said when they are others, and at most once in NOTIFY_STATUS_MS. */
 void notify_status(struct notify *notify, const struct notify_counts *counts);

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import pathlib
 import platform
+import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -17,10 +19,10 @@ import pytest
 
 from conversation import Conversation
 from namespaces import FAR, NEAR, Namespaces
-from polling import wait_until, wait_until_still
+from polling import let_time_pass, wait_until, wait_until_still
 from raw_peers import RawClient, RawServerConnection, answer_pings
 from scene import Scene
-from wskeepd_process import Wskeepd
+from wskeepd_process import Wskeepd, is_sanitized
 
 PORT = 9000
 
@@ -283,6 +285,80 @@ def test_a_link_whose_address_is_gone_is_found_dead(
     net.burst([f"address del {NEAR}/24 dev veth0", "address add 10.203.0.88/24 dev veth0"])
     daemon.wait_for_move("waiting", cause="heartbeat-timeout")
 
+
+# Sleep.
+
+SLEEPER = pathlib.Path(__file__).parent / "peers" / "sleeper.c"
+
+
+class Machine:
+    """What wskeepd takes for a machine that slept."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        compiler = shutil.which("cc")
+        if compiler is None:
+            pytest.skip("no compiler for the machine that sleeps")
+        if is_sanitized():
+            pytest.skip("the sanitizer wants to come before all else")
+        library = directory / "sleeper.so"
+        subprocess.run(
+            [compiler, "-shared", "-fPIC", "-o", str(library), str(SLEEPER), "-ldl"], check=True
+        )
+        self._slept = directory / "slept"
+        self._slept_ms = 0
+        self.sleep(0)
+        self.environment = {"LD_PRELOAD": str(library), "WSKEEP_TEST_SLEPT": str(self._slept)}
+
+    def sleep(self, ms: int) -> None:
+        self._slept_ms += ms
+        with self._slept.open("r+b" if self._slept.exists() else "wb") as file:
+            file.write(struct.pack("q", self._slept_ms))
+
+
+def test_a_machine_that_slept_ends_a_long_wait(scene: Scene, tmp_path: pathlib.Path) -> None:
+    """Who knows where it woke up: the next attempt comes soon."""
+    machine = Machine(tmp_path)
+    link = scene.link(f"ws://127.0.0.1:{scene.port()}/", quick=False, **PATIENT)
+    daemon = scene.launch({"links": [link]}, environment=machine.environment).wait_ready()
+    client = scene.client(link["listen"])
+    assert daemon.wait_for_move("waiting")["delay_ms"] > 50_000
+    machine.sleep(5000)
+    client.ping()  # something wakes the loop, as the timers of a real machine would
+    daemon.wait_for_move("connecting", 2)
+    daemon.wait_for_move("waiting", 2)
+
+
+def test_a_machine_that_slept_probes_an_open_link(scene: Scene, tmp_path: pathlib.Path) -> None:
+    """A Ping is seen soon, and the link stays."""
+    machine = Machine(tmp_path)
+    server = scene.websockets_server()
+    link = scene.link(server.url, quick=False, **PATIENT)
+    daemon = scene.launch({"links": [link]}, environment=machine.environment).wait_ready()
+    client = scene.client(link["listen"])
+    daemon.wait_for_move("open")
+    wait_until_still(lambda: server.latest.pings, 1)
+    before = server.latest.pings
+    machine.sleep(5000)
+    client.ping()
+    wait_until(lambda: server.latest.pings > before, "a Ping", 10)
+    assert daemon.moves(to="waiting") == []
+
+
+def test_a_process_that_was_stopped_has_not_slept(scene: Scene) -> None:
+    """SIGSTOP is no reason to hurry."""
+    link = scene.link(f"ws://127.0.0.1:{scene.port()}/", quick=False, **PATIENT)
+    daemon = scene.start(link)
+    client = scene.client(link["listen"])
+    daemon.wait_for_move("waiting")
+    daemon.signal(signal.SIGSTOP)
+    let_time_pass(2.5)
+    daemon.signal(signal.SIGCONT)
+    client.ping()
+    wait_until_still(lambda: len(daemon.moves(to="connecting")), QUIET_S)
+    assert len(daemon.moves(to="connecting")) == 1
+
+
+# Where the kernel may not be listened to.
 
 WITHOUT_NETLINK = pathlib.Path(__file__).parent / "peers" / "without_netlink.py"
 

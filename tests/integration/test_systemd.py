@@ -62,7 +62,7 @@ def states(manager: DatagramSocket) -> list[str]:
 def test_the_manager_hears_each_state_in_its_order(scene: Scene, manager: DatagramSocket) -> None:
     """READY when it listens, RELOADING with the time and READY at SIGHUP, STOPPING at the end."""
     server = scene.websockets_server()
-    link = scene.link(server.url)
+    link = scene.link(server.url, session={"drain_timeout": "3s"})
     daemon = scene.launch({"links": [link]}, environment={"NOTIFY_SOCKET": manager.name})
     manager.wait_for("READY=1")
     scene.client(link["listen"]).ping()  # it listens by now
@@ -77,7 +77,8 @@ def test_the_manager_hears_each_state_in_its_order(scene: Scene, manager: Datagr
     manager.wait_for("READY=1", 3)
     daemon.signal(signal.SIGTERM)
     daemon.expect_end(0)
-    manager.wait_for("STOPPING=1")
+    stopping = manager.wait_for("STOPPING=1")
+    assert stopping.splitlines()[1] == "EXTEND_TIMEOUT_USEC=13000000"
     assert states(manager) == ["READY", "RELOADING", "READY", "RELOADING", "READY", "STOPPING"]
 
 
