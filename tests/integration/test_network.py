@@ -345,8 +345,10 @@ def test_a_machine_that_slept_probes_an_open_link(scene: Scene, tmp_path: pathli
 
 
 def test_a_process_that_was_stopped_has_not_slept(scene: Scene) -> None:
-    """SIGSTOP is no reason to hurry."""
-    link = scene.link(f"ws://127.0.0.1:{scene.port()}/", quick=False, **PATIENT)
+    """SIGSTOP is no reason to hurry, though timers are late after it."""
+    heartbeat = {"heartbeat": {"interval": "500ms", "timeout": "30s"}}
+    url = f"ws://127.0.0.1:{scene.port()}/"
+    link = scene.link(url, quick=False, client=heartbeat, **PATIENT)
     daemon = scene.start(link)
     client = scene.client(link["listen"])
     daemon.wait_for_move("waiting")
