@@ -124,6 +124,7 @@ void link_config_release(struct link_config *link)
         free(link->listens[i].text);
         free(link->listens[i].host);
         free(link->listens[i].path);
+        free(link->listens[i].name);
     }
     free(link->listens);
     strings_clear(&link->client.allow_origins);

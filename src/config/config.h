@@ -19,9 +19,13 @@
 #include "proto/url.h"
 
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARNING, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
-enum config_log_format { CONFIG_LOG_TEXT, CONFIG_LOG_JSON };
+enum config_log_format { CONFIG_LOG_TEXT, CONFIG_LOG_JSON, CONFIG_LOG_JOURNAL };
 
-enum config_listen_kind { CONFIG_LISTEN_TCP, CONFIG_LISTEN_UNIX };
+enum config_listen_kind {
+    CONFIG_LISTEN_TCP,
+    CONFIG_LISTEN_UNIX,
+    CONFIG_LISTEN_SYSTEMD /* sockets that the service manager hands over */
+};
 
 struct config_listen {
     enum config_listen_kind kind;
@@ -29,6 +33,7 @@ struct config_listen {
     char *host; /* TCP: an address, or a name such as localhost */
     uint16_t port;
     char *path; /* Unix */
+    char *name; /* systemd: FileDescriptorName= */
 };
 
 struct config_strings {

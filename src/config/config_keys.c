@@ -40,9 +40,9 @@ static const struct config_key keys[] = {
      .type = CONFIG_CHOICE,
      CONFIG_FIELD(log_format),
      .preset = "text",
-     CHOICES({"text", CONFIG_LOG_TEXT}, {"json", CONFIG_LOG_JSON},
-             {"journal", CONFIG_CHOICE_UNBUILT}),
-     .text = "Text for people, or one JSON object a line, on standard error."},
+     CHOICES({"text", CONFIG_LOG_TEXT}, {"json", CONFIG_LOG_JSON}, {"journal", CONFIG_LOG_JOURNAL}),
+     .text = "Text for people, or one JSON object a line, on standard error; or entries with "
+             "fields of their own in the journal of systemd."},
     {.path = "workers",
      .type = CONFIG_COUNT,
      .state = CONFIG_KEY_UNBUILT,
@@ -88,7 +88,8 @@ static const struct config_key keys[] = {
      .type = CONFIG_LISTEN,
      .maximum = 16,
      .is_required = true,
-     .text = "Where clients connect: ws://HOST:PORT, ws+unix:/PATH, or a list of them."},
+     .text = "Where clients connect: ws://HOST:PORT, ws+unix:/PATH, systemd:NAME, or a list of "
+             "them."},
 
     {.path = "links[].client.mode",
      .type = CONFIG_MODE,

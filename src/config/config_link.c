@@ -73,6 +73,8 @@ static bool listen_is_same(const struct config_listen *one, const struct config_
         return false;
     if (one->kind == CONFIG_LISTEN_UNIX)
         return strcmp(one->path, other->path) == 0;
+    if (one->kind == CONFIG_LISTEN_SYSTEMD)
+        return strcmp(one->name, other->name) == 0;
     return one->port == other->port && strcmp(one->host, other->host) == 0;
 }
 
@@ -142,20 +144,38 @@ static bool read_listen_tcp(struct config_reader *reader, const struct config_no
     return listen->host != NULL;
 }
 
+/* What systemd allows in FileDescriptorName=: printable ASCII, no colon, at most 255. */
+static bool read_listen_systemd(struct config_reader *reader, const struct config_node *node,
+                                const char *name, struct config_listen *listen)
+{
+    size_t bytes = strlen(name);
+    bool is_right = bytes > 0 && bytes <= 255;
+    for (size_t i = 0; i < bytes && is_right; i++)
+        is_right = name[i] >= ' ' && name[i] <= '~' && name[i] != ':';
+    if (!is_right) {
+        config_reader_fail(reader, node,
+                           "no name of a socket, expected systemd:NAME, its "
+                           "FileDescriptorName=");
+        return false;
+    }
+    listen->kind = CONFIG_LISTEN_SYSTEMD;
+    listen->name = strdup(name);
+    if (listen->name == NULL)
+        config_errors_no_memory(reader->errors);
+    return listen->name != NULL;
+}
+
 /* Takes text over. */
 static bool read_listen_text(struct config_reader *reader, const struct config_node *node,
                              char *text, struct config_listen *listen)
 {
     static const char unix_scheme[] = "ws+unix:";
+    static const char systemd_scheme[] = "systemd:";
     *listen = (struct config_listen){.text = text};
     if (strncmp(text, unix_scheme, sizeof(unix_scheme) - 1) == 0)
         return read_listen_unix(reader, node, text + sizeof(unix_scheme) - 1, listen);
-    if (strncmp(text, "systemd:", 8) == 0) {
-        config_reader_fail(reader, node,
-                           "systemd: is not supported yet, expected ws://HOST:PORT or "
-                           "ws+unix:/PATH");
-        return false;
-    }
+    if (strncmp(text, systemd_scheme, sizeof(systemd_scheme) - 1) == 0)
+        return read_listen_systemd(reader, node, text + sizeof(systemd_scheme) - 1, listen);
     return read_listen_tcp(reader, node, text, listen);
 }
 
@@ -164,6 +184,7 @@ static void listen_clear(struct config_listen *listen)
     free(listen->text);
     free(listen->host);
     free(listen->path);
+    free(listen->name);
 }
 
 static void read_listen_one(struct config_reader *reader, const struct config_key *key,

@@ -21,6 +21,7 @@ enum {
     CLIENT_RETRY_MS = 100, /* a message for which malloc() had no room is offered again */
     CLIENT_REST_READS_MAX = 4,
     CLIENT_LINGER_MS_MAX = 24 * 3600 * 1000,
+    CLIENT_HURRY_MS = 1000,
     CLIENT_HEAD_BYTES_MAX = 1024 /* of an answer to a handshake */
 };
 
@@ -33,10 +34,25 @@ void client_did_not_run(struct net_session *net)
         timers_after(relay_now(net), net->config->client.handshake_timeout_ms);
 }
 
+void client_hurry(struct net_session *net)
+{
+    uint64_t due_ms = relay_now(net) + CLIENT_HURRY_MS;
+    if (due_ms < net->client.handshake_due_ms)
+        net->client.handshake_due_ms = due_ms;
+}
+
+static bool is_unix_socket(int fd)
+{
+    int family;
+    socklen_t bytes = sizeof(family);
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &bytes) == 0 && family == AF_UNIX;
+}
+
 void client_begin(struct net_session *net, int fd, const struct config_listen *listen)
 {
     struct client *client = &net->client;
-    bool is_unix = listen->kind == CONFIG_LISTEN_UNIX;
+    bool is_unix = listen->kind == CONFIG_LISTEN_UNIX ||
+                   (listen->kind == CONFIG_LISTEN_SYSTEMD && is_unix_socket(fd));
     client->stage = CLIENT_HEAD;
     client->listen = listen;
     client_did_not_run(net); /* counted from accept */
@@ -656,7 +672,10 @@ void client_timer(struct net_session *net)
     struct client *client = &net->client;
     uint64_t now_ms = relay_now(net);
     if (client->stage == CLIENT_HEAD && now_ms >= client->handshake_due_ms) {
-        client_do_refuse(net, 408, "handshake_timeout");
+        if (net->is_late)
+            client_do_refuse(net, 503, "shutdown");
+        else
+            client_do_refuse(net, 408, "handshake_timeout");
         return;
     }
     if (client->paused_ms != 0 && !client->pause_is_logged &&

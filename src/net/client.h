@@ -109,6 +109,9 @@ uint32_t client_count_kept(struct net_session *net, uint64_t *bytes);
 /* A kept message did not fit, and messages have left the outbox since. */
 bool client_has_room_again(const struct net_session *net);
 
+/* We stop: whoever is asking right now may finish, but not take long. */
+void client_hurry(struct net_session *net);
+
 /* Read what has arrived already, so far as there is room: the daemon is about to stop. */
 void client_read_rest(struct net_session *net);
 

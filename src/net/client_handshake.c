@@ -2,6 +2,7 @@
 #include "net/client_handshake.h"
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,21 +46,31 @@ static bool host_is(struct http_text host, const char *name, uint16_t port)
     return text_is(host, with_port, (size_t)all) || text_is(host, with_port, alone);
 }
 
-/* The address at which the client has reached us. */
-static bool host_is_local_address(struct http_text host, int fd, uint16_t port)
+/* Where the client has reached us. */
+struct local {
+    char address[INET6_ADDRSTRLEN];
+    uint16_t port;
+};
+
+static bool local_read(int fd, struct local *local)
 {
     struct sockaddr_storage address;
     socklen_t bytes = sizeof(address);
-    char text[INET6_ADDRSTRLEN];
-    const void *number = NULL;
     if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0)
         return false;
-    if (address.ss_family == AF_INET)
-        number = &((struct sockaddr_in *)(void *)&address)->sin_addr;
-    else if (address.ss_family == AF_INET6)
-        number = &((struct sockaddr_in6 *)(void *)&address)->sin6_addr;
-    return number && inet_ntop(address.ss_family, number, text, sizeof(text)) &&
-           host_is(host, text, port);
+    if (address.ss_family == AF_INET) {
+        const struct sockaddr_in *four = (const struct sockaddr_in *)(void *)&address;
+        local->port = ntohs(four->sin_port);
+        return inet_ntop(AF_INET, &four->sin_addr, local->address, sizeof(local->address));
+    }
+    if (address.ss_family != AF_INET6)
+        return false;
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(void *)&address;
+    local->port = ntohs(six->sin6_port);
+    if (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr)) /* a socket of systemd may take both families */
+        return inet_ntop(AF_INET, &six->sin6_addr.s6_addr[12], local->address,
+                         sizeof(local->address));
+    return inet_ntop(AF_INET6, &six->sin6_addr, local->address, sizeof(local->address));
 }
 
 static bool host_is_allowed(const struct net_session *net, struct http_text host)
@@ -67,11 +78,14 @@ static bool host_is_allowed(const struct net_session *net, struct http_text host
     static const char *const own[] = {"localhost", "127.0.0.1", "::1"};
     const struct config_listen *listen = net->client.listen;
     const struct config_strings *allowed = &net->config->client.allow_hosts;
+    struct local local;
+    if (!local_read(net->client.conn.fd, &local))
+        return false;
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
-        if (host_is(host, own[i], listen->port))
+        if (host_is(host, own[i], local.port))
             return true;
-    if (host_is(host, listen->host, listen->port) ||
-        host_is_local_address(host, net->client.conn.fd, listen->port))
+    if (host_is(host, local.address, local.port) ||
+        (listen->host && host_is(host, listen->host, local.port)))
         return true;
     struct http_text name = without_port(host);
     for (size_t i = 0; i < allowed->count; i++) {

@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/tcp_flight.h"
+
 enum { PIECES_MAX = 16 }; /* 1 MiB of unsent chunks in one call */
 
 void conn_init(struct conn *conn, struct budget *budget)
@@ -224,10 +226,7 @@ void conn_probe(const struct conn *conn, uint64_t *acked_offset, bool *in_flight
         *in_flight = false;
         return;
     }
-    struct tcp_info info = {0};
-    socklen_t bytes = sizeof(info);
-    if (getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) == 0)
-        *in_flight = info.tcpi_unacked > 0;
+    *in_flight = tcp_flight_is_on_its_way(conn->fd);
 }
 
 /* A socket that refuses an option is slower, and works. */

@@ -81,6 +81,8 @@ static void free_session(struct net_session *net)
     client_clear(net);
     upstream_clear(net);
     timers_remove(&worker->timers, &net->timer);
+    if (net->is_begun && net->core.state == SESSION_OPEN)
+        worker->open_count--;
     if (net->is_begun) {
         session_clear(&net->core);
         link->session_count--;
@@ -123,6 +125,10 @@ void relay_begin(struct net_session *net)
         subprotocol = link_choice(net->link, request->offer, request->offer_bytes);
     session_start(&net->core, subprotocol, relay_now(net), &actions);
     relay_act(net, &actions);
+    if (net->is_late) {
+        session_shutdown(&net->core, relay_now(net), &actions);
+        relay_act(net, &actions);
+    }
 }
 
 /* ---- carrying out -------------------------------------------------------------------------- */
@@ -136,6 +142,14 @@ static bool is_idle_close(const struct net_session *net, const struct session_ac
         data_ms = net->client.data_ms;
     return end->cause == CAUSE_CLOSED && end->was_open && end->close.code == CLOSE_NORMAL &&
            actions->close_rule < 0 && relay_now(net) - data_ms >= RELAY_IDLE_CLOSE_MS;
+}
+
+static void count_open(struct worker *worker, const struct session_move *move)
+{
+    if (move->from != move->to && move->to == SESSION_OPEN)
+        worker->open_count++;
+    if (move->from != move->to && move->from == SESSION_OPEN)
+        worker->open_count--;
 }
 
 static void report(const struct net_session *net, const struct session_actions *actions)
@@ -203,6 +217,7 @@ void relay_act(struct net_session *net, struct session_actions *actions)
     if (!actions->any)
         return;
     relay_touch(net);
+    count_open(net->worker, &actions->move);
     if (actions->move.from != actions->move.to && actions->move.to == SESSION_ENDED)
         count_kept(net, actions);
     report(net, actions);
@@ -233,8 +248,9 @@ void relay_shutdown(struct net_session *net)
     struct session_actions actions;
     relay_touch(net);
     client_read_rest(net);
-    if (!net->is_begun) {
-        client_do_refuse(net, 503, "shutdown");
+    if (!net->is_begun) { /* accepted a moment ago: it hears 1012 as the others do */
+        net->is_late = true;
+        client_hurry(net);
         return;
     }
     session_shutdown(&net->core, relay_now(net), &actions);
@@ -308,6 +324,19 @@ void relay_did_not_run(struct worker *worker)
             session_did_not_run(&net->core, now_ms);
         else
             client_did_not_run(net);
+        set_timer(net);
+    }
+}
+
+void relay_network_changed(struct worker *worker)
+{
+    struct net_session *net;
+    uint64_t now_ms = worker_now(worker);
+    LIST_FOREACH(net, &worker->sessions, worker_entry)
+    {
+        if (!net->is_begun)
+            continue;
+        session_network_changed(&net->core, now_ms);
         set_timer(net);
     }
 }

@@ -26,6 +26,7 @@ struct net_session {
     bool is_begun;   /* the client's handshake was right */
     bool is_touched; /* in worker->touched or worker->again */
     bool is_dead;    /* in worker->dead */
+    bool is_late;    /* its client had not asked yet when we began to stop */
     LIST_ENTRY(net_session) worker_entry;
     LIST_ENTRY(net_session) link_entry;
     STAILQ_ENTRY(net_session) turn_entry;
@@ -64,6 +65,7 @@ static inline uint64_t relay_now(const struct net_session *net)
 void relay_flush_all(struct worker *worker);
 void relay_free_dead(struct worker *worker);
 void relay_did_not_run(struct worker *worker);
+void relay_network_changed(struct worker *worker);
 void relay_end_all(struct worker *worker);
 
 #endif

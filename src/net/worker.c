@@ -59,6 +59,8 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
 {
     *worker = (struct worker){.log = log,
                               .budget = {.bytes_max = memory_bytes_max},
+                              .socket_owner = (uid_t)-1,
+                              .socket_group = (gid_t)-1,
                               .timer_fd = -1,
                               .timer_armed_ms = TIMERS_NEVER};
     chance_init(&worker->chance);
@@ -86,8 +88,10 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
         goto fail;
     event_assign(&worker->timer_event, worker->base, worker->timer_fd, EV_READ | EV_PERSIST,
                  on_timer, worker);
-    if (event_add(&worker->timer_event, NULL) == 0)
+    if (event_add(&worker->timer_event, NULL) == 0) {
+        network_init(&worker->network, worker);
         return true;
+    }
 fail:;
     int error = errno;
     worker_clear(worker);
@@ -101,6 +105,7 @@ void worker_clear(struct worker *worker)
     linger_end_all(worker);
     resolver_free(worker->resolver);
     timers_clear(&worker->timers);
+    network_clear(&worker->network);
     free(worker->receive_buffer);
     free(worker->send_buffer);
     if (worker->base) {
@@ -124,8 +129,10 @@ static bool did_not_run(struct worker *worker)
     uint64_t now_ms = worker_now(worker);
     int64_t asleep_ms = asleep(now_ms);
     bool slept = asleep_ms - worker->asleep_ms > WORKER_LATE_MS;
-    if (slept)
+    if (slept) {
         worker->asleep_ms = asleep_ms;
+        relay_network_changed(worker); /* who knows where it woke up */
+    }
     uint64_t due_ms = timers_earliest_ms(&worker->timers);
     return slept || (due_ms < now_ms && now_ms - due_ms > WORKER_LATE_MS);
 }
@@ -153,7 +160,7 @@ static void run_timers(struct worker *worker)
         timer->run(timer);
 }
 
-void worker_run(struct worker *worker, bool (*is_done)(void *context), void *context)
+void worker_run(struct worker *worker, bool (*turn_ended)(void *context), void *context)
 {
     while (!worker->is_stopping) {
         bool waits = STAILQ_EMPTY(&worker->again) && STAILQ_EMPTY(&worker->touched);
@@ -164,9 +171,9 @@ void worker_run(struct worker *worker, bool (*is_done)(void *context), void *con
         run_timers(worker);
         relay_flush_all(worker);
         relay_free_dead(worker);
-        arm(worker);
-        if (is_done && is_done(context))
+        if (turn_ended && turn_ended(context))
             return;
+        arm(worker);
     }
 }
 

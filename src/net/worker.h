@@ -14,11 +14,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 
 #include "core/budget.h"
 #include "log/log.h"
 #include "net/chance.h"
 #include "net/gather.h"
+#include "net/network.h"
 #include "net/resolver.h"
 #include "net/timers.h"
 
@@ -33,8 +35,9 @@ enum {
     WORKER_POLLS_MAX = 16    /* it doubles up to 4096: all descriptors were seen by then */
 };
 
-struct net_session;
+struct handover;
 struct lingering;
+struct net_session;
 
 LIST_HEAD(net_session_list, net_session);
 LIST_HEAD(lingering_list, lingering);
@@ -47,6 +50,10 @@ struct worker {
     struct chance chance;
     struct timers timers;
     struct resolver *resolver;
+    struct network network;
+    const struct handover *handover; /* for listen: systemd:NAME */
+    uid_t socket_owner; /* of our Unix sockets, when client.owner does not say; -1: as created */
+    gid_t socket_group;
 
     uint64_t now_ms;    /* of this turn, once it was asked for */
     bool now_is_read;
@@ -67,6 +74,7 @@ struct worker {
     struct lingering_list lingerings;
     uint64_t touch_count; /* how often something happened to a session, ever */
     size_t session_count;
+    size_t open_count; /* sessions whose upstream is open */
     size_t lingering_count;
     uint64_t number_last;       /* of a session */
     bool is_hurried; /* what lingers has a last moment */
@@ -79,8 +87,8 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
 /* All sessions and lingering connections end without another word. */
 void worker_clear(struct worker *worker);
 
-/* Turns, until worker_stop(), or until is_done says so at the end of one. */
-void worker_run(struct worker *worker, bool (*is_done)(void *context), void *context);
+/* Turns, until worker_stop(), or until turn_ended, which is asked at the end of each, says true. */
+void worker_run(struct worker *worker, bool (*turn_ended)(void *context), void *context);
 void worker_stop(struct worker *worker);
 
 /* CLOCK_BOOTTIME in milliseconds: the same all through a turn. */

@@ -171,8 +171,8 @@ static const struct {
                               "warning, info or debug"},
     {"log: {level: inf}", "w.yaml:1:14: log.level: \"inf\" is unknown, did you mean info? expected "
                           "error, warning, info or debug"},
-    {"log: {format: journal}",
-     "w.yaml:1:15: log.format: journal is not supported yet, expected text or json"},
+    {"log: {format: syslog}",
+     "w.yaml:1:15: log.format: \"syslog\" is unknown, expected text, json or journal"},
     {"links: {}", "w.yaml:1:8: links: a mapping, expected a list of links"},
     {"links: [a]", "w.yaml:1:9: links[0]: a single value, expected a mapping with name, listen and "
                    "upstream"},
@@ -225,9 +225,14 @@ static const struct {
      "w.yaml:2:9: links[0].name: \"A_b\" is no name, expected at most 64 of a-z, 0-9 and -"},
     {"links:\n- name: a\n  listen: wss://h:1\n" UPSTREAM,
      "w.yaml:3:11: links[0].listen: wss:// is not supported yet, expected ws://HOST:PORT"},
-    {"links:\n- name: a\n  listen: systemd:game\n" UPSTREAM,
-     "w.yaml:3:11: links[0].listen: systemd: is not supported yet, expected ws://HOST:PORT or "
-     "ws+unix:/PATH"},
+    {"links:\n- name: a\n  listen: 'systemd:'\n" UPSTREAM,
+     "w.yaml:3:11: links[0].listen: no name of a socket, expected systemd:NAME, its "
+     "FileDescriptorName="},
+    {"links:\n- name: a\n  listen: systemd:a:b\n" UPSTREAM,
+     "w.yaml:3:11: links[0].listen: no name of a socket, expected systemd:NAME, its "
+     "FileDescriptorName="},
+    {"links:\n- name: a\n  listen: [systemd:a, systemd:b, systemd:a]\n" UPSTREAM,
+     "w.yaml:3:34: links[0].listen[2]: systemd:a is taken by this link, expected one of its own"},
     {"links:\n- name: a\n  listen: ws://localhost\n" UPSTREAM,
      "w.yaml:3:11: links[0].listen: no port, expected ws://HOST:PORT"},
     {"links:\n- name: a\n  listen: ws://localhost:0\n" UPSTREAM,
