@@ -18,6 +18,8 @@ static void set_timer(struct net_session *net)
 {
     uint64_t now_ms = relay_now(net);
     uint64_t due_ms = client_deadline_ms(net);
+    if (upstream_deadline_ms(net) < due_ms)
+        due_ms = upstream_deadline_ms(net);
     uint64_t core_due_ms = net->is_begun ? session_deadline_ms(&net->core) : TIMERS_NEVER;
     if (core_due_ms < due_ms)
         due_ms = core_due_ms;
@@ -34,6 +36,7 @@ static void on_timer(struct timer *timer)
         return;
     relay_touch(net);
     client_timer(net);
+    upstream_timer(net);
     if (!net->is_begun)
         return;
     do {
@@ -103,6 +106,8 @@ void relay_begin(struct net_session *net)
     session_init(&net->core, &net->config->session, &random, &worker->budget, relay_now(net));
     if (net->client.conn.is_unix)
         session_client_without_heartbeat(&net->core);
+    if (request->has_credential)
+        session_client_has_credential(&net->core);
     net->number = ++worker->number_last;
     net->is_begun = true;
     net->client.was_counted = true;

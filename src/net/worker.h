@@ -20,6 +20,7 @@
 #include "net/chance.h"
 #include "net/gather.h"
 #include "net/resolver.h"
+#include "net/secrets.h"
 #include "net/timers.h"
 
 #define container_of(pointer, type, member)                                                        \
@@ -45,6 +46,7 @@ struct worker {
     struct chance chance;
     struct timers timers;
     struct resolver *resolver;
+    struct secrets *secrets;
 
     uint64_t now_ms;    /* of this turn, once it was asked for */
     bool now_is_read;

@@ -520,7 +520,8 @@ START_TEST(each_allocation_may_fail)
                   "- name: a\n"
                   "  listen: ['ws://h:1', 'ws+unix:/run/a']\n"
                   "  client: {allow_origins: ['http://a', 'http://b'], allow_hosts: [a]}\n"
-                  "  upstream: {url: 'ws://h/', headers: {A: b, C: d}, subprotocols: [a, b]}\n"
+                  "  upstream: {url: 'ws://h/?${file:x}', subprotocols: [a, b],\n"
+                  "    headers: {A: b, C: '${file:x}${file:y}'}, forward_headers: [X]}\n"
                   "  delivery: {acknowledge: '${file:value}'}\n"
                   "  close_rules: [{code: 1000, reason: 'a*', then: end}]\n");
     ck_assert_uint_gt(fail_each(path, NULL), 60);
