@@ -69,7 +69,7 @@ class Upstream:
         wait_until(lambda: len(self.requests) >= count, f"request {count}")
 
     def cut(self) -> None:
-        self.server.accepted[-1].reset()
+        self.server.accepted[-1].close()  # a reset would wait for the thread that reads
 
 
 def reconnect(upstream: Upstream, kept: Kept) -> None:
