@@ -5,15 +5,18 @@ from __future__ import annotations
 import email.utils
 import os
 import pathlib
+import shutil
+import subprocess
 import time
 from typing import Any, Callable, Optional, Sequence
 
 import pytest
 
-from frames import Head, accept_value
-from polling import let_time_pass, wait_until, wait_until_still
+from frames import accept_value
+from polling import wait_until, wait_until_still
 from raw_peers import RawServer, RawServerConnection, answer_pings
 from scene import Kept, Scene
+from wskeepd_process import is_sanitized
 
 SECRET = "s3cr3t-of-the-test"
 #: A wait that only a changed secret, or nothing at all, ends within a test.
@@ -245,6 +248,63 @@ def test_file_that_cannot_be_used(
     daemon.wait_for_move("open", link="sound")
     assert [target for target, _ in upstream.requests] == ["/sound"]
     assert SECRET not in daemon.stderr
+
+
+#: open() of a file called dead hangs, as it does when a file server is away, until it may be run.
+HANG = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <string.h>
+#include <unistd.h>
+int open(const char *path, int flags, unsigned mode)
+{
+    int (*real)(const char *, int, ...) = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open");
+    while (strstr(path, "/dead") && access(path, X_OK) != 0)
+        usleep(1000);
+    return real(path, flags, mode);
+}
+int open64(const char *path, int flags, unsigned mode)
+{
+    return open(path, flags, mode);
+}
+"""
+
+
+def test_file_that_hangs(scene: Scene, tmp_path: pathlib.Path) -> None:
+    """Given up at connect_timeout under its own cause; others go on; the daemon still stops."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None or is_sanitized():
+        pytest.skip("needs a compiler, and a preloaded library does not go with sanitizers")
+    source = tmp_path / "hang.c"
+    source.write_text(HANG)
+    library = tmp_path / "hang.so"
+    subprocess.run(
+        [compiler, "-O1", "-w", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"],
+        check=True,
+    )
+    dead, dead_for_good, good = tmp_path / "dead", tmp_path / "deader", tmp_path / "good"
+    for path in (dead, dead_for_good, good):
+        path.write_text("well")
+    upstream = Upstream(scene)
+    links = []
+    for name, path in (("dead", dead), ("deader", dead_for_good), ("sound", good)):
+        sections = {**bearer(path), "connect_timeout": "1s" if name == "dead" else "20s"}
+        links.append(scene.link(upstream.url + name, name=name, upstream=sections))
+    daemon = scene.launch({"links": links}, environment={"LD_PRELOAD": str(library)})
+    daemon.wait_ready()
+    for link in links:
+        scene.client(link["listen"])
+    event = daemon.wait_for("secret-unreadable", link="dead", path=str(dead))
+    assert event["why"] == "was not read within connect_timeout"
+    move = daemon.wait_for_move("waiting", link="dead")
+    assert move["cause"] == "secret-unreadable"
+    daemon.wait_for_move("open", link="sound")
+    again = daemon.wait_for("secret-unreadable", 2, link="dead")
+    assert "hangs" in again["why"]
+    dead.chmod(0o700)
+    daemon.wait_for_move("open", link="dead")
+    assert sorted(target for target, _ in upstream.requests) == ["/dead", "/sound"]
+    daemon.stop()  # with "deader" still hanging
 
 
 def test_secret_is_never_logged(scene: Scene, tmp_path: pathlib.Path) -> None:

@@ -9,7 +9,7 @@
 enum { NOW_MS = 5000, DATE_S = 784111777 /* Sun, 06 Nov 1994 08:49:37 GMT */ };
 
 static struct cookie_jar jar;
-static char out[COOKIE_FIELD_BYTES_MAX + 1];
+static char out[COOKIE_FIELD_BYTES_MAX + 64];
 
 static void empty(void)
 {
