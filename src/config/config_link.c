@@ -254,12 +254,12 @@ static bool has_host_in_first_piece(const struct config_template *template)
     return host != NULL && host[3 + strcspn(host + 3, "/?#")] != '\0';
 }
 
-/* Into url and target.  False: it was no URL with files, and is reported; else result says. */
+/* Into url and target, which has a value only with files.  False: it was no URL with files, and is
+ * reported; else result says. */
 static bool read_url_template(struct config_reader *reader, const struct config_key *key,
-                              const struct config_node *node, struct link_config *link,
-                              enum url_result *result)
+                              const struct config_node *node, struct url *url,
+                              struct config_template *target, enum url_result *result)
 {
-    struct config_template *target = &link->upstream.target;
     config_template_clear(target);
     if (!config_reader_template(reader, key, node, target))
         return false;
@@ -270,7 +270,7 @@ static bool read_url_template(struct config_reader *reader, const struct config_
     }
     char *text = template_join(target);
     if (text != NULL)
-        *result = url_parse(text, &link->upstream.url);
+        *result = url_parse(text, url);
     if (text != NULL)
         explicit_bzero(text, strlen(text));
     free(text);
@@ -298,7 +298,7 @@ void config_read_url(struct config_reader *reader, const struct config_key *key,
         node = &node->items[0];
     }
     enum url_result result = URL_OK;
-    if (!read_url_template(reader, key, node, link, &result))
+    if (!read_url_template(reader, key, node, &link->upstream.url, &link->upstream.target, &result))
         return;
     if (result != URL_OK)
         config_reader_fail(reader, node, "%s, expected ws://HOST:PORT/PATH", url_mistake(result));

@@ -173,8 +173,7 @@ void report_pong_unsupported(const struct net_session *net)
 
 static void say_path(struct line *line, const char *path)
 {
-    line->used =
-        log_escape(line->sentence, line->used, sizeof(line->sentence), path, strlen(path));
+    line->used = log_escape(line->sentence, line->used, sizeof(line->sentence), path, strlen(path));
     field_text(line, "path", path);
 }
 

@@ -306,8 +306,7 @@ static bool ask_is_safe(const struct handshake_ask *ask)
             return false;
     for (size_t i = 0; i < ask->header_count; i++) {
         const struct handshake_header *header = &ask->headers[i];
-        if (!http_is_token(header->name, strlen(header->name)) ||
-            !is_exact_value(header->value) ||
+        if (!http_is_token(header->name, strlen(header->name)) || !is_exact_value(header->value) ||
             handshake_header_is_reserved(header->name))
             return false;
     }
