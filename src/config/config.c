@@ -114,6 +114,25 @@ static void strings_clear(struct config_strings *strings)
     free(strings->items);
 }
 
+static void wipe(char *text)
+{
+    if (text == NULL)
+        return;
+    explicit_bzero(text, strlen(text));
+    free(text);
+}
+
+void config_template_clear(struct config_template *template)
+{
+    for (size_t i = 0; template->pieces != NULL && i <= template->file_count; i++)
+        wipe(template->pieces[i]);
+    for (size_t i = 0; i < template->file_count; i++)
+        free(template->paths[i]);
+    free(template->pieces);
+    free(template->paths);
+    *template = (struct config_template){0};
+}
+
 void link_config_release(struct link_config *link)
 {
     assert(link->reference_count > 0);
@@ -130,10 +149,13 @@ void link_config_release(struct link_config *link)
     strings_clear(&link->client.allow_origins);
     strings_clear(&link->client.allow_hosts);
     for (size_t i = 0; i < link->upstream.header_count; i++) {
-        free((char *)link->upstream.headers[i].name);
-        free((char *)link->upstream.headers[i].value);
+        free(link->upstream.headers[i].name);
+        config_template_clear(&link->upstream.headers[i].value);
     }
     free(link->upstream.headers);
+    explicit_bzero(&link->upstream.url, sizeof(link->upstream.url)); /* a query may be a secret */
+    config_template_clear(&link->upstream.target);
+    strings_clear(&link->upstream.forward_headers);
     strings_clear(&link->upstream.subprotocols);
     for (size_t i = 0; i < link->session.close_rule_count; i++)
         free(link->session.close_rules[i].reason);

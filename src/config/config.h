@@ -53,12 +53,31 @@ struct config_client {
 };
 
 enum config_path { CONFIG_PATH_FIXED, CONFIG_PATH_APPEND };
+enum config_cookies { CONFIG_COOKIES_KEEP, CONFIG_COOKIES_OFF };
+
+/*
+ * A value that is put together anew for every attempt: a text, a file, a text, a file, ..., a text.
+ * Without files it is pieces[0].
+ */
+struct config_template {
+    char **pieces; /* file_count + 1; NULL: there is no value */
+    char **paths;  /* file_count; NULL when that is 0 */
+    size_t file_count;
+};
+
+struct config_header {
+    char *name;
+    struct config_template value;
+};
 
 struct config_upstream {
-    struct url url;
+    struct url url;                /* what files add to its target is left out */
+    struct config_template target; /* its target with files; no value when it has none */
     enum config_path path;
-    struct handshake_header *headers; /* both strings owned */
+    struct config_header *headers;
     size_t header_count;
+    struct config_strings forward_headers;
+    enum config_cookies cookies;
     struct config_strings subprotocols;
     struct message_limits limits;
 };
@@ -96,6 +115,11 @@ struct config_errors {
     size_t count; /* at most CONFIG_ERROR_COUNT_MAX; the last one then says so */
 };
 
+enum {
+    CONFIG_TEMPLATE_FILE_COUNT_MAX = 16, /* of one value */
+    CONFIG_HEADER_FILE_COUNT_MAX = 64    /* of all headers of a link */
+};
+
 enum { CONFIG_ERROR_COUNT_MAX = 100, CONFIG_FILE_BYTES_MAX = 1024 * 1024, CONFIG_LINK_COUNT_MAX = 1024 };
 
 /*
@@ -114,6 +138,9 @@ struct config *config_from_options(const char *listen, const char *upstream,
                                    struct config_errors *errors);
 
 void config_free(struct config *config); /* NULL is allowed; drops one reference of each link */
+
+/* Forget it: what it held is wiped. */
+void config_template_clear(struct config_template *template);
 
 struct link_config *link_config_hold(struct link_config *link);
 void link_config_release(struct link_config *link);

@@ -255,6 +255,9 @@ void config_key_expected(const struct config_key *key, char *out)
     case CONFIG_SUBPROTOCOLS:
         text_add(out, "names of subprotocols");
         break;
+    case CONFIG_HEADER_NAMES:
+        text_add(out, "names of header fields");
+        break;
     case CONFIG_LIST:
         text_add(out, "a list");
         break;

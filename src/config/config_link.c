@@ -240,6 +240,71 @@ void config_read_listen(struct config_reader *reader, const struct config_key *k
 
 /* ---- upstream ----------------------------------------------------------------------------- */
 
+/* All pieces, as if the files were empty; to be wiped and freed. */
+static char *template_join(const struct config_template *template)
+{
+    size_t bytes = 1;
+    for (size_t i = 0; i <= template->file_count; i++)
+        bytes += strlen(template->pieces[i]);
+    char *text = malloc(bytes);
+    char *at = text;
+    for (size_t i = 0; at != NULL && i <= template->file_count; i++)
+        at = stpcpy(at, template->pieces[i]);
+    return text;
+}
+
+/* Leave of a URL its target: what is behind the host.  False: memory ran out. */
+static bool template_cut_to_target(struct config_template *template)
+{
+    char *host = strstr(template->pieces[0], "://") + 3;
+    const char *target = host + strcspn(host, "/?");
+    char *piece = malloc(strlen(target) + 2);
+    if (piece == NULL)
+        return false;
+    snprintf(piece, strlen(target) + 2, "%s%s", target[0] == '/' ? "" : "/", target);
+    explicit_bzero(template->pieces[0], strlen(template->pieces[0]));
+    free(template->pieces[0]);
+    template->pieces[0] = piece;
+    return true;
+}
+
+/* Whose certificate is checked, and who gets the secrets, is settled when the file is read. */
+static bool has_host_in_first_piece(const struct config_template *template)
+{
+    const char *host = strstr(template->pieces[0], "://");
+    return host != NULL && host[3 + strcspn(host + 3, "/?#")] != '\0';
+}
+
+/* Into url and target, which has a value only with files.  False: it was no URL with files, and is
+ * reported; else result says. */
+static bool read_url_template(struct config_reader *reader, const struct config_key *key,
+                              const struct config_node *node, struct url *url,
+                              struct config_template *target, enum url_result *result)
+{
+    config_template_clear(target);
+    if (!config_reader_template(reader, key, node, target))
+        return false;
+    if (target->file_count > 0 && !has_host_in_first_piece(target)) {
+        config_reader_fail(reader, node,
+                           "${file:...} in front of the path, expected it in path or query");
+        return false;
+    }
+    char *text = template_join(target);
+    if (text != NULL)
+        *result = url_parse(text, url);
+    if (text != NULL)
+        explicit_bzero(text, strlen(text));
+    free(text);
+    if (text != NULL && *result == URL_OK && target->file_count > 0 &&
+        !template_cut_to_target(target))
+        text = NULL;
+    if (text == NULL)
+        config_errors_no_memory(reader->errors);
+    if (target->file_count == 0)
+        config_template_clear(target);
+    return text != NULL;
+}
+
 void config_read_url(struct config_reader *reader, const struct config_key *key,
                      const struct config_node *node, struct link_config *link)
 {
@@ -253,11 +318,9 @@ void config_read_url(struct config_reader *reader, const struct config_key *key,
         }
         node = &node->items[0];
     }
-    char *text = config_reader_text(reader, key, node);
-    if (text == NULL)
+    enum url_result result = URL_OK;
+    if (!read_url_template(reader, key, node, &link->upstream.url, &link->upstream.target, &result))
         return;
-    enum url_result result = url_parse(text, &link->upstream.url);
-    free(text);
     if (result != URL_OK)
         config_reader_fail(reader, node, "%s, expected ws://HOST:PORT/PATH", url_mistake(result));
     else if (link->upstream.url.tls)
@@ -289,21 +352,43 @@ static void read_header(struct config_reader *reader, const struct config_key *k
             return;
         }
     }
-    char *text = config_reader_text(reader, key, value);
-    if (text == NULL)
+    struct config_header header = {0};
+    if (!config_reader_template(reader, key, value, &header.value))
         return;
-    if (!http_is_field_value(text, strlen(text))) {
+    bool is_ok = true;
+    for (size_t i = 0; i <= header.value.file_count; i++)
+        is_ok =
+            is_ok && http_is_field_value(header.value.pieces[i], strlen(header.value.pieces[i]));
+    if (!is_ok)
         config_reader_fail(reader, value, "a control character in it, expected none");
-        free(text);
-        return;
-    }
-    struct handshake_header header = {.name = strdup(name->text), .value = text};
-    if (header.name == NULL) {
+    else if ((header.name = strdup(name->text)) == NULL)
         config_errors_no_memory(reader->errors);
-        free(text);
+    if (header.name == NULL) {
+        config_template_clear(&header.value);
         return;
     }
     link->upstream.headers[link->upstream.header_count++] = header;
+}
+
+/* What is known of their size now; files are limited when they are read. */
+static void check_headers_size(struct config_reader *reader, const struct config_node *node,
+                               const struct config_upstream *upstream)
+{
+    size_t bytes = 0;
+    size_t file_count = 0;
+    for (size_t i = 0; i < upstream->header_count; i++) {
+        const struct config_template *value = &upstream->headers[i].value;
+        bytes += strlen(upstream->headers[i].name);
+        for (size_t j = 0; j <= value->file_count; j++)
+            bytes += strlen(value->pieces[j]);
+        file_count += value->file_count;
+    }
+    if (bytes > HEADER_BYTES_MAX)
+        config_reader_fail(reader, node, "%zu bytes together, expected at most %d", bytes,
+                           HEADER_BYTES_MAX);
+    if (file_count > CONFIG_HEADER_FILE_COUNT_MAX)
+        config_reader_fail(reader, node, "%zu files together, expected at most %d", file_count,
+                           CONFIG_HEADER_FILE_COUNT_MAX);
 }
 
 void config_read_headers(struct config_reader *reader, const struct config_key *key,
@@ -334,12 +419,7 @@ void config_read_headers(struct config_reader *reader, const struct config_key *
         read_header(reader, key, name, &node->items[i + 1], link);
         config_reader_leave(reader, path_bytes);
     }
-    size_t bytes = 0;
-    for (size_t i = 0; i < link->upstream.header_count; i++)
-        bytes += strlen(link->upstream.headers[i].name) + strlen(link->upstream.headers[i].value);
-    if (bytes > HEADER_BYTES_MAX)
-        config_reader_fail(reader, node, "%zu bytes together, expected at most %d", bytes,
-                           HEADER_BYTES_MAX);
+    check_headers_size(reader, node, &link->upstream);
 }
 
 /* ---- lists of texts ----------------------------------------------------------------------- */
@@ -394,6 +474,13 @@ static const char *check_subprotocol(const char *text)
                : "not the name of a subprotocol";
 }
 
+static const char *check_header_token(const char *text)
+{
+    if (!http_is_token(text, strlen(text)))
+        return "not a name that a header has";
+    return handshake_header_is_reserved(text) ? "belongs to the handshake" : NULL;
+}
+
 static void read_string(struct config_reader *reader, const struct config_key *key,
                         const struct config_node *node, struct config_strings *strings)
 {
@@ -407,11 +494,13 @@ static void read_string(struct config_reader *reader, const struct config_key *k
     char *text = config_reader_text(reader, key, node);
     if (text == NULL)
         return;
-    const char *why = key->type == CONFIG_ORIGINS ? check_origin(text)
-                      : key->type == CONFIG_HOSTS ? check_host(text)
-                                                  : check_subprotocol(text);
+    const char *why = key->type == CONFIG_ORIGINS        ? check_origin(text)
+                      : key->type == CONFIG_HOSTS        ? check_host(text)
+                      : key->type == CONFIG_HEADER_NAMES ? check_header_token(text)
+                                                         : check_subprotocol(text);
+    bool has_case = key->type == CONFIG_SUBPROTOCOLS; /* other names are the same in any case */
     for (size_t i = 0; why == NULL && i < strings->count; i++)
-        if (strcmp(strings->items[i], text) == 0)
+        if ((has_case ? strcmp : strcasecmp)(strings->items[i], text) == 0)
             why = "given twice";
     if (why != NULL) {
         char expected[CONFIG_KEY_TEXT_BYTES];

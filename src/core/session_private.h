@@ -76,6 +76,9 @@ void session_acknowledge(struct session *session, uint64_t sequence, uint64_t no
 /* The Close that the upstream gets as the last word of the session. */
 void session_last_close(const struct session *session, struct close_frame *close);
 
+/* As many Pings are in flight as may be, and the oldest is owed its Pong. */
+bool session_has_pings_enough(const struct session *session);
+
 /* When the next barrier Ping is due by itself, and when its missing Pong ends the connection. */
 uint64_t session_ping_deadline_ms(const struct session *session);
 uint64_t session_ack_deadline_ms(const struct session *session);

@@ -17,7 +17,7 @@ static bool session_is_draining(const struct session *session)
 }
 
 /* As many in flight as may be, and the oldest of them is owed its Pong. */
-static bool session_has_pings_enough(const struct session *session)
+bool session_has_pings_enough(const struct session *session)
 {
     const struct barrier *barrier = &session->barrier;
     return barrier->ping_count == BARRIER_PING_COUNT_MAX &&

@@ -14,6 +14,8 @@
 struct config_listen;
 struct net_session;
 
+enum { CLIENT_FORWARD_BYTES_MAX = 8192 }; /* of headers for the upstream */
+
 enum client_stage {
     CLIENT_HEAD,    /* its handshake is being read */
     CLIENT_WAITING, /* for the upstream's choice of subprotocol */
@@ -27,8 +29,13 @@ struct client_request {
     bool has_offer;     /* the client named subprotocols: only then it is told one */
     unsigned offer_count;
     size_t offer_bytes;
-    const char *target; /* the client's own, for `path: append`; found right with the url of then */
-    char offer[];       /* for the upstream: offer_count names, each terminated; then target */
+    const char *target;  /* the client's own, for `path: append`; found right with the url of then */
+    const char *forward; /* headers for the upstream: name, value, name, ..., each terminated */
+    unsigned forward_count;
+    size_t forward_bytes;
+    bool has_credential; /* what the upstream is shown is the client's: Authorization or Cookie */
+    char offer[];        /* for the upstream: offer_count names, each terminated; then target, and
+                            what is forwarded */
 };
 
 /* What was read and not taken yet: while the outbox is full, or before the 101. */

@@ -177,27 +177,88 @@ static bool target_make(const struct config_upstream *upstream, struct http_text
     return is_right || upstream->path == CONFIG_PATH_FIXED;
 }
 
+/* ---- headers that are forwarded ------------------------------------------------------------ */
+
+/* In the order of the client's head; names and values point into it. */
+struct forward {
+    const struct http_field *fields[HTTP_FIELD_COUNT_MAX];
+    unsigned count;
+    size_t bytes; /* of all names and values, each terminated */
+    bool has_credential;
+};
+
+static bool is_configured(const struct config_upstream *upstream, struct http_text name)
+{
+    for (size_t i = 0; i < upstream->header_count; i++)
+        if (http_text_equals_nocase(name, upstream->headers[i].name))
+            return true;
+    return false;
+}
+
+/* The parser has let no control character but a tab pass, and the names are none of the
+ * handshake's own. */
+static bool is_forwarded(const struct config_upstream *upstream, const struct http_head *head,
+                         struct http_text name)
+{
+    for (size_t i = 0; i < upstream->forward_headers.count; i++)
+        if (http_text_equals_nocase(name, upstream->forward_headers.items[i]))
+            return !http_head_has_token(head, "Connection", /* for us only (RFC 9110 7.6.1) */
+                                        upstream->forward_headers.items[i]);
+    return false;
+}
+
+/* False when it is more than a request may hold beside all the rest. */
+static bool forward_make(const struct config_upstream *upstream, const struct http_head *head,
+                         struct forward *forward)
+{
+    *forward = (struct forward){0};
+    for (size_t i = 0; i < head->field_count; i++) {
+        const struct http_field *field = &head->fields[i];
+        if (!is_forwarded(upstream, head, field->name))
+            continue;
+        forward->fields[forward->count++] = field;
+        forward->bytes += field->name.bytes + field->value.bytes + 2;
+        if (!is_configured(upstream, field->name) && field->value.bytes > 0 &&
+            (http_text_equals_nocase(field->name, "Authorization") ||
+             http_text_equals_nocase(field->name, "Cookie")))
+            forward->has_credential = true;
+    }
+    return forward->bytes <= CLIENT_FORWARD_BYTES_MAX;
+}
+
 /* ---- all of it ----------------------------------------------------------------------------- */
 
+static char *put_text(char *at, struct http_text text)
+{
+    memcpy(at, text.at, text.bytes);
+    at[text.bytes] = '\0';
+    return at + text.bytes + 1;
+}
+
 static struct client_request *request_new(const struct handshake_request *asked,
-                                          const struct offer *offer, const char *target)
+                                          const struct offer *offer, const char *target,
+                                          const struct forward *forward)
 {
     size_t target_bytes = strlen(target) + 1;
-    struct client_request *request = malloc(sizeof(*request) + offer->bytes + target_bytes);
+    struct client_request *request =
+        malloc(sizeof(*request) + offer->bytes + target_bytes + forward->bytes);
     if (!request)
         return NULL;
     *request = (struct client_request){.has_offer = asked->subprotocol_count > 0,
                                        .offer_count = offer->count,
-                                       .offer_bytes = offer->bytes};
+                                       .offer_bytes = offer->bytes,
+                                       .forward_count = forward->count,
+                                       .forward_bytes = forward->bytes,
+                                       .has_credential = forward->has_credential};
     handshake_accept(asked->key.at, digest_sha1, request->accept);
     char *at = request->offer;
-    for (unsigned i = 0; i < offer->count; i++) {
-        memcpy(at, offer->names[i].at, offer->names[i].bytes);
-        at += offer->names[i].bytes;
-        *at++ = '\0';
-    }
-    memcpy(at, target, target_bytes);
+    for (unsigned i = 0; i < offer->count; i++)
+        at = put_text(at, offer->names[i]);
     request->target = at;
+    at = put_text(at, (struct http_text){.at = target, .bytes = target_bytes - 1});
+    request->forward = at;
+    for (unsigned i = 0; i < forward->count; i++)
+        at = put_text(put_text(at, forward->fields[i]->name), forward->fields[i]->value);
     return request;
 }
 
@@ -209,6 +270,7 @@ unsigned client_handshake_check(const struct net_session *net, const uint8_t *da
     struct http_head head;
     struct handshake_request asked;
     struct offer offer;
+    struct forward forward;
     char target[URL_TARGET_BYTES_MAX + 1];
 
     enum http_head_result parsed = http_head_parse(data, head_bytes, true, &head);
@@ -236,7 +298,10 @@ unsigned client_handshake_check(const struct net_session *net, const uint8_t *da
     *why = "path";
     if (!target_make(&config->upstream, asked.target, target))
         return 400;
+    *why = "forward_headers";
+    if (!forward_make(&config->upstream, &head, &forward))
+        return 431;
     *why = "no memory";
-    *request = request_new(&asked, &offer, target);
+    *request = request_new(&asked, &offer, target, &forward);
     return *request ? 101 : 503;
 }

@@ -12,6 +12,7 @@
 #include "net/conn.h"
 #include "net/digest.h"
 #include "net/relay.h"
+#include "proto/retry_after.h"
 
 enum { DIAL_UNSENT_BYTES_MAX = 128 * 1024 }; /* a Ping must not queue behind megabytes */
 
@@ -100,7 +101,6 @@ enum cause dial_cause(const struct dial *dial)
 struct asking {
     struct handshake_ask ask;
     char host[URL_HOST_BYTES_MAX + 9];
-    char target[URL_TARGET_BYTES_MAX + 1];
     const char *subprotocols[HANDSHAKE_SUBPROTOCOL_COUNT_MAX];
 };
 
@@ -108,23 +108,21 @@ static void ask_make(const struct net_session *net, const char *key, struct aski
 {
     const struct config_upstream *upstream = &net->config->upstream;
     const struct client_request *request = net->client.request;
+    const struct fresh *fresh = &net->upstream.fresh;
     const char *name = request->offer;
     for (unsigned i = 0; i < request->offer_count; i++) {
         asking->subprotocols[i] = name;
         name += strlen(name) + 1;
     }
-    if (upstream->path == CONFIG_PATH_FIXED ||
-        !url_target_append(upstream->url.target, request->target, asking->target))
-        strcpy(asking->target, upstream->url.target); /* too long since a reload */
     url_host_header(&upstream->url, asking->host);
     asking->ask = (struct handshake_ask){
-        .target = asking->target,
+        .target = fresh->target,
         .host = asking->host,
         .key = key,
         .subprotocols = asking->subprotocols,
         .subprotocol_count = request->offer_count,
-        .headers = upstream->headers,
-        .header_count = upstream->header_count};
+        .headers = fresh->headers,
+        .header_count = fresh->header_count};
 }
 
 size_t dial_build_request(struct net_session *net, char *out, size_t out_bytes)
@@ -160,6 +158,7 @@ static enum dial_answer check_head(struct net_session *net, const uint8_t *data,
     case HANDSHAKE_ACCEPTED:
         break;
     case HANDSHAKE_REFUSED:
+        outcome->has_retry_after = retry_after_parse(&head, &outcome->retry_after_ms);
         return fail(outcome, CAUSE_HTTP_STATUS);
     case HANDSHAKE_MALFORMED:
         return fail(outcome, CAUSE_HTTP_MALFORMED);
@@ -171,6 +170,7 @@ static enum dial_answer check_head(struct net_session *net, const uint8_t *data,
     if (subprotocol.bytes > 0)
         memcpy(outcome->subprotocol, subprotocol.at, subprotocol.bytes);
     outcome->subprotocol[subprotocol.bytes] = '\0';
+    fresh_take_cookies(net, &head);
     return DIAL_OPEN;
 }
 

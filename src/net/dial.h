@@ -57,6 +57,8 @@ struct dial_outcome {
     char subprotocol[HANDSHAKE_SUBPROTOCOL_BYTES_MAX + 1]; /* "" for none */
     enum cause cause;     /* DIAL_FAILED */
     unsigned http_status; /* with CAUSE_HTTP_STATUS */
+    bool has_retry_after; /* the answer asks for a wait */
+    uint64_t retry_after_ms;
 };
 
 /* Bytes of the answer came. */

@@ -37,6 +37,7 @@ static void on_timer(struct timer *timer)
         return;
     relay_touch(net);
     client_timer(net);
+    upstream_timer(net);
     if (!net->is_begun)
         return;
     do {
@@ -110,6 +111,8 @@ void relay_begin(struct net_session *net)
     session_init(&net->core, &net->config->session, &random, &worker->budget, relay_now(net));
     if (net->client.conn.is_unix)
         session_client_without_heartbeat(&net->core);
+    if (request->has_credential)
+        session_client_has_credential(&net->core);
     net->number = ++worker->number_last;
     net->is_begun = true;
     net->client.was_counted = true;

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "config/config.h"
 #include "log/log.h"
@@ -173,6 +174,33 @@ void report_pong_unsupported(const struct net_session *net)
         goes_on ? "from now on what was sent counts as delivered" : "the session ends");
     field_text(&line, "cause", cause_name(CAUSE_PONG_UNSUPPORTED));
     line_end(&line, net->worker, LOG_WARNING, "pong-unsupported");
+}
+
+static void say_path(struct line *line, const char *path)
+{
+    line->used = log_escape(line->sentence, line->used, sizeof(line->sentence), path, strlen(path));
+    field_text(line, "path", path);
+}
+
+void report_secret_unreadable(const struct net_session *net, const char *path, const char *why)
+{
+    struct line line;
+    line_begin(&line, net);
+    say(&line, "secret file ");
+    say_path(&line, path);
+    say(&line, " %s", why);
+    field_text(&line, "why", why);
+    line_end(&line, net->worker, LOG_WARNING, "secret-unreadable");
+}
+
+void report_secret_changed(const struct net_session *net, const char *path)
+{
+    struct line line;
+    line_begin(&line, net);
+    say(&line, "secret file ");
+    say_path(&line, path);
+    say(&line, " has changed");
+    line_end(&line, net->worker, LOG_INFO, "secret-changed");
 }
 
 void report_mutual_stall(const struct net_session *net)

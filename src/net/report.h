@@ -44,4 +44,10 @@ void report_client_refused(const struct net_session *net, unsigned status, const
 /* The server ends quiet sessions with 1000 again and again: perhaps it should not end them. */
 void report_idle_close(const struct link *link, struct worker *worker);
 
+/* A file that an attempt needs cannot be used.  Never what is in it. */
+void report_secret_unreadable(const struct net_session *net, const char *path, const char *why);
+
+/* A file whose contents the upstream refused, or which could not be read, is another one now. */
+void report_secret_changed(const struct net_session *net, const char *path);
+
 #endif

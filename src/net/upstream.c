@@ -26,6 +26,7 @@ static void forget(struct net_session *net)
     struct upstream *upstream = &net->upstream;
     dial_free(upstream->dial);
     upstream->dial = NULL;
+    fresh_end(net);
     message_reader_clear(&upstream->reader);
     upstream->stage = UPSTREAM_NONE;
     upstream->is_sending = false;
@@ -47,6 +48,7 @@ static void end(struct net_session *net, bool reset)
 void upstream_clear(struct net_session *net)
 {
     end(net, false);
+    fresh_clear(net);
 }
 
 /* Core learns how the connection, which is no more, ended. */
@@ -55,6 +57,7 @@ static void report_lost(struct net_session *net, enum cause cause, unsigned http
     struct session_actions actions;
     session_upstream_lost(&net->core, cause, (uint16_t)http_status, relay_now(net), &actions);
     relay_act(net, &actions);
+    fresh_watch(net);
 }
 
 static void lose(struct net_session *net, enum cause cause)
@@ -217,11 +220,11 @@ static void use_newest_config(struct net_session *net)
     link_config_release(old);
 }
 
-static void begin(struct net_session *net)
+/* Target and headers are there: where is the server? */
+static void look_up(struct net_session *net)
 {
     struct upstream *upstream = &net->upstream;
     struct addrinfo *addresses;
-    use_newest_config(net);
     const struct url *url = &net->config->upstream.url;
     upstream->stage = UPSTREAM_RESOLVING;
     upstream->dial = dial_new();
@@ -237,6 +240,40 @@ static void begin(struct net_session *net)
         resolver_ask(net->worker->resolver, url->host, url->port, on_resolved, net);
     if (!upstream->dial->request)
         lose(net, CAUSE_NO_RESOURCES);
+}
+
+void upstream_on_fresh(struct net_session *net, enum cause cause)
+{
+    if (cause != CAUSE_NONE)
+        lose(net, cause);
+    else
+        look_up(net);
+}
+
+static void begin(struct net_session *net)
+{
+    use_newest_config(net);
+    net->upstream.stage = UPSTREAM_READING;
+    switch (fresh_begin(net)) {
+    case FRESH_READY:
+        look_up(net);
+        return;
+    case FRESH_READING:
+        return;
+    case FRESH_FAILED:
+        lose(net, CAUSE_NO_RESOURCES);
+        return;
+    }
+}
+
+/* Before core's own: it would call it a look-up that took too long. */
+void upstream_timer(struct net_session *net)
+{
+    fresh_timer(net);
+    if (net->upstream.stage != UPSTREAM_READING || relay_now(net) < net->core.wait_until_ms)
+        return;
+    fresh_report_hang(net);
+    lose(net, CAUSE_SECRET_UNREADABLE);
 }
 
 /* The stream to the server stands: ask for the WebSocket. */
@@ -257,6 +294,7 @@ static void secured(struct net_session *net)
     }
     upstream->stage = UPSTREAM_UPGRADING;
     conn_write_bytes(&upstream->conn, out, bytes);
+    explicit_bzero(out, bytes); /* headers are secrets */
     conn_set_reading(&upstream->conn, true);
 }
 
@@ -365,6 +403,7 @@ static void opened(struct net_session *net, const struct dial_outcome *outcome)
     const char *subprotocol = outcome->subprotocol;
     remember_choice(net, subprotocol);
     upstream->dial = NULL;
+    fresh_end(net);
     upstream->stage = UPSTREAM_OPEN;
     message_reader_init(&upstream->reader, false, &net->config->upstream.limits);
     session_upstream_upgraded(&net->core, *subprotocol ? subprotocol : NULL, relay_now(net),
@@ -391,6 +430,8 @@ static void received(struct net_session *net, uint8_t *data, size_t bytes)
         return;
     case DIAL_FAILED:
         end(net, false);
+        if (outcome.has_retry_after)
+            session_retry_after(&net->core, outcome.retry_after_ms, relay_now(net));
         report_lost(net, outcome.cause, outcome.http_status);
         return;
     }
@@ -534,7 +575,7 @@ uint64_t upstream_deadline_ms(const struct net_session *net)
 {
     const struct upstream *upstream = &net->upstream;
     if (upstream->stage != UPSTREAM_OPEN)
-        return TIMERS_NEVER;
+        return fresh_deadline_ms(net); /* that of an attempt is core's */
     return conn_deadline_ms(&upstream->conn, upstream->write_failed_ms, relay_now(net));
 }
 

@@ -10,6 +10,7 @@
 #include "core/session.h"
 #include "net/conn.h"
 #include "net/dial.h"
+#include "net/fresh.h"
 #include "proto/message.h"
 
 struct net_session;
@@ -17,6 +18,7 @@ struct net_session;
 enum upstream_stage {
     UPSTREAM_NONE,
     UPSTREAM_BEGIN,      /* an attempt was asked for: it begins at the end of the turn */
+    UPSTREAM_READING, /* files with secrets */
     UPSTREAM_RESOLVING,
     UPSTREAM_CONNECTING,
     UPSTREAM_TUNNELLING,
@@ -28,7 +30,8 @@ enum upstream_stage {
 struct upstream {
     enum upstream_stage stage;
     struct conn conn;
-    struct dial *dial; /* while an attempt is under way */
+    struct dial *dial;  /* while an attempt is under way */
+    struct fresh fresh; /* what its request is made of */
     struct message_reader reader;
     struct session_send sending; /* the message being encoded, when sending_done < its bytes */
     size_t sending_done;
@@ -57,10 +60,11 @@ void upstream_do_drop(struct net_session *net, enum session_drop drop,
 /* What TCP says goes to core at once. */
 void upstream_do_probe(struct net_session *net);
 
-/* ---- the turn ----------------------------------------------------------------------------- */
-
-/* When the connection itself has a deadline that core does not know. */
+/* When the upstream has a deadline that core does not know. */
 uint64_t upstream_deadline_ms(const struct net_session *net);
+void upstream_timer(struct net_session *net);
+
+/* ---- the turn ----------------------------------------------------------------------------- */
 
 /* The end of a turn: begin what was asked for, send what may be sent, read or do not. */
 void upstream_flush(struct net_session *net);

@@ -83,7 +83,9 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
     worker->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
     if (worker->base)
         worker->resolver = resolver_new(worker->base);
-    if (!worker->resolver || !worker->receive_buffer || !worker->send_buffer ||
+    if (worker->base)
+        worker->secrets = secrets_new(worker->base);
+    if (!worker->resolver || !worker->secrets || !worker->receive_buffer || !worker->send_buffer ||
         worker->timer_fd < 0)
         goto fail;
     event_assign(&worker->timer_event, worker->base, worker->timer_fd, EV_READ | EV_PERSIST,
@@ -104,6 +106,7 @@ void worker_clear(struct worker *worker)
     relay_end_all(worker);
     linger_end_all(worker);
     resolver_free(worker->resolver);
+    secrets_free(worker->secrets);
     timers_clear(&worker->timers);
     network_clear(&worker->network);
     free(worker->receive_buffer);
@@ -118,6 +121,7 @@ void worker_clear(struct worker *worker)
     worker->base = NULL;
     worker->timer_fd = -1;
     worker->resolver = NULL;
+    worker->secrets = NULL;
     worker->receive_buffer = NULL;
     worker->send_buffer = NULL;
 }

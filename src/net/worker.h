@@ -22,6 +22,7 @@
 #include "net/gather.h"
 #include "net/network.h"
 #include "net/resolver.h"
+#include "net/secrets.h"
 #include "net/timers.h"
 
 #define container_of(pointer, type, member)                                                        \
@@ -54,6 +55,7 @@ struct worker {
     const struct handover *handover; /* for listen: systemd:NAME */
     uid_t socket_owner; /* of our Unix sockets, when client.owner does not say; -1: as created */
     gid_t socket_group;
+    struct secrets *secrets;
 
     uint64_t now_ms;    /* of this turn, once it was asked for */
     bool now_is_read;

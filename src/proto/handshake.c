@@ -282,6 +282,14 @@ bool handshake_header_is_reserved(const char *name)
     return false;
 }
 
+/* What comes back when the line is read again: blanks around it would not. */
+static bool is_exact_value(const char *value)
+{
+    size_t bytes = strlen(value);
+    return http_is_field_value(value, bytes) &&
+           (bytes == 0 || (!strchr(" \t", value[0]) && !strchr(" \t", value[bytes - 1])));
+}
+
 /* Nothing that the upstream could read as the end of a line or of the request line. */
 static bool ask_is_safe(const struct handshake_ask *ask)
 {
@@ -298,8 +306,7 @@ static bool ask_is_safe(const struct handshake_ask *ask)
             return false;
     for (size_t i = 0; i < ask->header_count; i++) {
         const struct handshake_header *header = &ask->headers[i];
-        if (!http_is_token(header->name, strlen(header->name)) ||
-            !http_is_field_value(header->value, strlen(header->value)) ||
+        if (!http_is_token(header->name, strlen(header->name)) || !is_exact_value(header->value) ||
             handshake_header_is_reserved(header->name))
             return false;
     }

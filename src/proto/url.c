@@ -138,6 +138,12 @@ void url_host_header(const struct url *url, char *out)
         snprintf(out + bytes, 7, ":%u", (unsigned)url->port);
 }
 
+bool url_is_target(const char *text)
+{
+    char copy[URL_TARGET_BYTES_MAX + 1];
+    return text[0] == '/' && copy_target(text, copy) == URL_OK;
+}
+
 /* ---- path: append ------------------------------------------------------------------------- */
 
 static int hex_digit(char c)

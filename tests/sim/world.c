@@ -342,6 +342,14 @@ static uint64_t if_finite_ms(uint64_t duration_ms)
     return duration_ms == SETTINGS_NEVER ? 0 : duration_ms;
 }
 
+/* The server has asked not to be tried for so long. */
+static uint64_t world_asked_ms(const struct world *world)
+{
+    uint64_t clock_ms = world_clock_ms(world);
+    uint64_t not_before_ms = world->ledger.not_before_ms;
+    return not_before_ms > clock_ms ? not_before_ms - clock_ms : 0;
+}
+
 /* How long recovery may take: what is dead must be found out, the next attempts must come, and
  * everything must cross, on lives as short as they may be. */
 static uint64_t world_recovery_ms_max(const struct world *world)
@@ -361,7 +369,8 @@ static uint64_t world_recovery_ms_max(const struct world *world)
     uint64_t crossing_ms = 4 * bytes / world->plan.up.bytes_per_ms +
                            count * (2 * rtt_ms + 2 * s->ping_spacing_ms) + discovery_ms;
     uint64_t lives = 4 + world->short_left;
-    return 10000 + 2 * (discovery_ms + lives * (attempt_ms + rtt_ms + 100) + crossing_ms);
+    return 10000 + world_asked_ms(world) +
+           2 * (discovery_ms + lives * (attempt_ms + rtt_ms + 100) + crossing_ms);
 }
 
 /* Nothing is left to do: the outbox is acknowledged, the client's socket read, its inbox empty. */
@@ -384,8 +393,9 @@ static bool world_is_settled(const struct world *world)
 static bool world_run_until(struct world *world, uint64_t limit_ms,
                             bool (*done)(const struct world *world))
 {
-    for (unsigned steps = 0; !done(world); steps++) {
-        world_expect(world, steps < WORLD_STEPS_MAX, "the world does not come to rest");
+    uint64_t steps_max = WORLD_STEPS_MAX + 2 * world_asked_ms(world);
+    for (uint64_t steps = 0; !done(world); steps++) {
+        world_expect(world, steps < steps_max, "the world does not come to rest");
         if (!world_step(world, limit_ms))
             return !world->failed && done(world);
     }

@@ -13,6 +13,8 @@ enum { OUT_BYTES = 16384 };
 /* A link that is right, in two halves: one more key may follow, or another upstream. */
 #define LINK "links:\n- name: a\n  listen: ws://127.0.0.1:9001\n"
 #define UPSTREAM "  upstream: {url: 'ws://127.0.0.1:9000/'}\n"
+#define FOUR_FILES "${file:/1}${file:/2}${file:/3}${file:/4}"
+#define SIXTEEN_FILES FOUR_FILES FOUR_FILES FOUR_FILES FOUR_FILES
 
 /* DESIGN's sample, with the keys that are built, and off for the others. */
 static const char complete[] =
@@ -44,7 +46,7 @@ static const char complete[] =
     "      headers: {}\n"
     "      forward_headers: []\n"
     "      subprotocols: []\n"
-    "      cookies: off\n"
+    "      cookies: keep\n"
     "      compression: off\n"
     "      proxy: \"\"\n"
     "      connect_timeout: 10s\n"
@@ -271,9 +273,39 @@ static const struct {
     {LINK "  upstream: {url: 'ws://h/', headers: {'a b': c, D: \"e\\nf\"}}\n",
      "w.yaml:4:40: links[0].upstream.headers: a name that no header has, expected NAME: VALUE\n"
      "w.yaml:4:53: links[0].upstream.headers.D: a control character in it, expected none"},
-    {LINK "  upstream: {url: 'ws://h/', headers: {A: '${file:/x}'}}\n",
-     "w.yaml:4:43: links[0].upstream.headers.A: ${file:...} is not supported yet here, expected "
-     "${env:...} or the value itself"},
+    {LINK "  upstream: {url: 'ws://h/', headers: {A: \"${file:/x}\\n\"}}\n",
+     "w.yaml:4:43: links[0].upstream.headers.A: a control character in it, expected none"},
+    {LINK "  upstream: {url: 'ws://h/', headers: {A: '" SIXTEEN_FILES "${file:/x}'}}\n",
+     "w.yaml:4:43: links[0].upstream.headers.A: too many files, expected at most 16"},
+    {LINK "  upstream: {url: 'ws://h/', headers: {A: '" SIXTEEN_FILES "', B: '" SIXTEEN_FILES
+          "', C: '" SIXTEEN_FILES "', D: '" SIXTEEN_FILES "', E: '${file:/x}'}}\n",
+     "w.yaml:4:39: links[0].upstream.headers: 65 files together, expected at most 64"},
+    {LINK "  upstream: {url: '${file:/x}'}\n",
+     "w.yaml:4:19: links[0].upstream.url: ${file:...} in front of the path, expected it in path or "
+     "query"},
+    {LINK "  upstream: {url: 'ws://${file:/x}/'}\n",
+     "w.yaml:4:19: links[0].upstream.url: ${file:...} in front of the path, expected it in path or "
+     "query"},
+    {LINK "  upstream: {url: 'ws://h${file:/x}'}\n",
+     "w.yaml:4:19: links[0].upstream.url: ${file:...} in front of the path, expected it in path or "
+     "query"},
+    {LINK "  upstream: {url: 'ws://h/a${file:/x}#b'}\n",
+     "w.yaml:4:19: links[0].upstream.url: a fragment behind #, expected ws://HOST:PORT/PATH"},
+    {LINK "  upstream: {url: 'ws://h/a${file:/x} b'}\n",
+     "w.yaml:4:19: links[0].upstream.url: a path with a character that must be encoded, or too "
+     "long, expected ws://HOST:PORT/PATH"},
+    {LINK "  upstream: {url: 'ws://h/', forward_headers: Cookie}\n",
+     "w.yaml:4:47: links[0].upstream.forward_headers: a single value, expected a list of names of "
+     "header fields"},
+    {LINK "  upstream: {url: 'ws://h/', forward_headers: [A, a, 'b c', hOST, Sec-WebSocket-Key]}\n",
+     "w.yaml:4:51: links[0].upstream.forward_headers[1]: \"a\": given twice, expected names of "
+     "header fields\n"
+     "w.yaml:4:54: links[0].upstream.forward_headers[2]: \"b c\": not a name that a header has, "
+     "expected names of header fields\n"
+     "w.yaml:4:61: links[0].upstream.forward_headers[3]: \"hOST\": belongs to the handshake, "
+     "expected names of header fields\n"
+     "w.yaml:4:67: links[0].upstream.forward_headers[4]: \"Sec-WebSocket-Key\": belongs to the "
+     "handshake, expected names of header fields"},
     {LINK "  upstream: {url: 'ws://h/', subprotocols: [a, a, 'b c']}\n",
      "w.yaml:4:48: links[0].upstream.subprotocols[1]: \"a\": given twice, expected names of "
      "subprotocols\n"
@@ -608,6 +640,8 @@ START_TEST(the_whole_sample_of_the_design_is_what_an_empty_link_gets)
     ck_assert_mem_eq(&one->upstream.limits, &other->upstream.limits, sizeof(one->upstream.limits));
     ck_assert_uint_eq(one->upstream.header_count + one->upstream.subprotocols.count, 0);
     ck_assert_str_eq(one->gap_message, other->gap_message);
+    ck_assert_int_eq(one->upstream.cookies, CONFIG_COOKIES_KEEP);
+    ck_assert_int_eq(other->upstream.cookies, CONFIG_COOKIES_KEEP);
 
     ck_assert_int_eq(all->log_level, CONFIG_LOG_INFO);
     ck_assert_uint_eq(all->memory_bytes_max, 1024ULL * 1024 * 1024);
@@ -629,6 +663,43 @@ START_TEST(the_whole_sample_of_the_design_is_what_an_empty_link_gets)
     ck_assert_str_eq(one->gap_message, "{\"wskeep\":\"gap\"}");
     config_free(all);
     config_free(least);
+}
+END_TEST
+
+static void check_template(const struct config_template *template, const char *first,
+                           const char *path, const char *last)
+{
+    ck_assert_uint_eq(template->file_count, 1);
+    ck_assert_str_eq(template->pieces[0], first);
+    ck_assert_str_eq(template->paths[0], path);
+    ck_assert_str_eq(template->pieces[1], last);
+}
+
+START_TEST(files_of_headers_and_url_are_kept_for_every_attempt)
+{
+    setenv("WSKEEP_TEST_SECRET", "${file:/b}", 1); /* what comes from outside is not looked into */
+    struct config *config = read_right(
+        LINK "  upstream:\n"
+             "    url: 'ws://H:81?q=1&t=${file:token}&r'\n"
+             "    headers: {A: 'Bearer ${file:/nonexistent/a}', B: '${env:WSKEEP_TEST_SECRET}',\n"
+             "              C: '${file:/a}${file:/b}'}\n"
+             "    forward_headers: [Cookie, X-A]\n"
+             "    cookies: off\n");
+    unsetenv("WSKEEP_TEST_SECRET");
+    const struct config_upstream *upstream = &config->links[0]->upstream;
+    ck_assert_str_eq(upstream->url.host, "h");
+    ck_assert_str_eq(upstream->url.target, "/?q=1&t=&r");
+    check_template(&upstream->target, "/?q=1&t=", "token", "&r");
+    check_template(&upstream->headers[0].value, "Bearer ", "/nonexistent/a", "");
+    ck_assert_uint_eq(upstream->headers[1].value.file_count, 0);
+    ck_assert_str_eq(upstream->headers[1].value.pieces[0], "${file:/b}");
+    ck_assert_uint_eq(upstream->headers[2].value.file_count, 2);
+    ck_assert_str_eq(upstream->headers[2].value.pieces[1], "");
+    ck_assert_str_eq(upstream->headers[2].value.paths[1], "/b");
+    ck_assert_uint_eq(upstream->forward_headers.count, 2);
+    ck_assert_str_eq(upstream->forward_headers.items[1], "X-A");
+    ck_assert_int_eq(upstream->cookies, CONFIG_COOKIES_OFF);
+    config_free(config);
 }
 END_TEST
 
@@ -670,7 +741,10 @@ START_TEST(what_is_written_is_what_is_read)
     ck_assert_int_eq(link->upstream.path, CONFIG_PATH_APPEND);
     ck_assert_uint_eq(link->upstream.header_count, 2);
     ck_assert_str_eq(link->upstream.headers[0].name, "A");
-    ck_assert_str_eq(link->upstream.headers[0].value, "b c");
+    ck_assert_uint_eq(link->upstream.headers[0].value.file_count, 0);
+    ck_assert_str_eq(link->upstream.headers[0].value.pieces[0], "b c");
+    ck_assert_str_eq(link->upstream.headers[1].value.pieces[0], "");
+    ck_assert_ptr_null(link->upstream.target.pieces);
     ck_assert_str_eq(link->upstream.subprotocols.items[1], "y");
     ck_assert_uint_eq(link->session.backoff.multiplier_milli, 1500);
     ck_assert(!link->session.backoff.jitter);
@@ -742,6 +816,7 @@ int main(void)
     tcase_add_test(tcase, every_choice_is_taken_when_it_is_built);
     tcase_add_test(tcase, every_row_says_what_it_is_and_is_written_as_one_key);
     tcase_add_test(tcase, the_whole_sample_of_the_design_is_what_an_empty_link_gets);
+    tcase_add_test(tcase, files_of_headers_and_url_are_kept_for_every_attempt);
     tcase_add_test(tcase, what_is_written_is_what_is_read);
     tcase_add_test(tcase, a_held_link_outlives_its_configuration);
     tcase_add_test(tcase, one_link_fits_on_the_command_line);
