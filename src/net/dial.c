@@ -1,19 +1,13 @@
 /* One attempt to reach the upstream. */
 #include "net/dial.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "config/config.h"
-#include "net/conn.h"
 #include "net/digest.h"
 #include "net/relay.h"
-
-enum { DIAL_UNSENT_BYTES_MAX = 128 * 1024 }; /* a Ping must not queue behind megabytes */
 
 struct dial *dial_new(void)
 {
@@ -24,46 +18,13 @@ void dial_free(struct dial *dial)
 {
     if (!dial)
         return;
-    if (dial->request)
-        resolver_cancel(dial->request);
-    if (dial->addresses)
-        freeaddrinfo(dial->addresses);
+    lookup_clear(&dial->lookup);
+    race_clear(&dial->race);
     head_clear(&dial->head);
     free(dial);
 }
 
 /* ---- connecting ---------------------------------------------------------------------------- */
-
-int dial_connect(struct dial *dial)
-{
-    while (dial->next) {
-        const struct addrinfo *address = dial->next;
-        dial->next = address->ai_next;
-        int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (fd < 0) {
-            dial->error = errno;
-            continue;
-        }
-        conn_set_no_delay(fd);
-        conn_set_unsent_max(fd, DIAL_UNSENT_BYTES_MAX);
-        if (connect(fd, address->ai_addr, address->ai_addrlen) == 0 || errno == EINPROGRESS ||
-            errno == EINTR)
-            return fd;
-        dial->error = errno;
-        close(fd);
-    }
-    return -1;
-}
-
-int dial_result(struct dial *dial, int fd)
-{
-    int error = 0;
-    socklen_t bytes = sizeof(error);
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &bytes) != 0)
-        error = errno;
-    dial->error = error;
-    return error;
-}
 
 enum cause dial_cause_of(int error)
 {
@@ -92,7 +53,7 @@ enum cause dial_cause_of(int error)
 
 enum cause dial_cause(const struct dial *dial)
 {
-    return dial->error ? dial_cause_of(dial->error) : CAUSE_TCP_UNREACHABLE;
+    return dial->race.error ? dial_cause_of(dial->race.error) : CAUSE_TCP_UNREACHABLE;
 }
 
 /* ---- the handshake ------------------------------------------------------------------------- */

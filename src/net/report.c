@@ -122,6 +122,19 @@ void report_move(const struct net_session *net, const struct session_actions *ac
     line_end(&line, net->worker, level, "move");
 }
 
+void report_last_good(const struct net_session *net, const char *host, const char *cause,
+                      const char *why)
+{
+    struct line line;
+    line_begin(&line, net);
+    say(&line, "%s could not be looked up (%s: %s): trying the addresses that worked last", host,
+        cause, why);
+    field_text(&line, "host", host);
+    field_text(&line, "cause", cause);
+    field_text(&line, "why", why);
+    line_end(&line, net->worker, LOG_WARNING, "last-good");
+}
+
 void report_given_up(const struct net_session *net, const struct session_actions *actions)
 {
     struct line line;

@@ -15,6 +15,10 @@ struct worker;
 /* session: open -> waiting, with its cause and what comes next. */
 void report_move(const struct net_session *net, const struct session_actions *actions);
 
+/* host cannot be looked up, or not in time: the addresses that worked last are tried. */
+void report_last_good(const struct net_session *net, const char *host, const char *cause,
+                      const char *why);
+
 /* Messages that nobody acknowledged were given up. */
 void report_given_up(const struct net_session *net, const struct session_actions *actions);
 

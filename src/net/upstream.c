@@ -9,6 +9,7 @@
 #include "net/linger.h"
 #include "net/link.h"
 #include "net/relay.h"
+#include "net/report.h"
 #include "proto/mask.h"
 
 static void on_read(evutil_socket_t fd, short what, void *argument);
@@ -165,40 +166,53 @@ void upstream_do_probe(struct net_session *net)
 
 /* ---- an attempt ---------------------------------------------------------------------------- */
 
-static void connect_next(struct net_session *net)
-{
-    struct upstream *upstream = &net->upstream;
-    int fd = dial_connect(upstream->dial);
-    if (fd < 0) {
-        lose(net, dial_cause(upstream->dial));
-        return;
-    }
-    upstream->stage = UPSTREAM_CONNECTING;
-    conn_open(&upstream->conn, fd, false, net->worker->base, on_read, on_write, net);
-    conn_wait_writable(&upstream->conn);
-    if (!upstream->conn.is_waiting)
-        lose(net, CAUSE_NO_RESOURCES);
-}
+static void connected(struct net_session *net);
 
-static void resolved(struct net_session *net, struct addrinfo *addresses)
-{
-    struct session_actions actions;
-    net->upstream.dial->addresses = addresses;
-    net->upstream.dial->next = addresses;
-    session_upstream_resolved(&net->core, relay_now(net), &actions);
-    relay_act(net, &actions);
-    if (net->upstream.stage == UPSTREAM_RESOLVING)
-        connect_next(net);
-}
-
-static void on_resolved(void *argument, int error, struct addrinfo *addresses)
+/* Connected to one of the addresses, or to none. */
+static void on_raced(void *argument, int fd, size_t index)
 {
     struct net_session *net = argument;
-    net->upstream.dial->request = NULL;
-    if (error)
-        lose(net, error == EAI_MEMORY ? CAUSE_NO_RESOURCES : CAUSE_DNS_FAILED);
-    else
-        resolved(net, addresses);
+    struct upstream *upstream = &net->upstream;
+    struct dial *dial = upstream->dial;
+    if (fd < 0) {
+        lose(net, dial_cause(dial));
+    } else {
+        last_good_remember(&net->link->last_good, dial->lookup.host, dial->lookup.port,
+                           dial->lookup.addresses, index);
+        conn_open(&upstream->conn, fd, false, net->worker->base, on_read, on_write, net);
+        connected(net);
+    }
+    relay_touch(net);
+}
+
+/* The addresses are known, or will not be. */
+static void looked_up(struct net_session *net)
+{
+    struct session_actions actions;
+    struct dial *dial = net->upstream.dial;
+    struct lookup *lookup = &dial->lookup;
+    if (!lookup->addresses) {
+        lose(net, lookup->cause);
+        return;
+    }
+    if (lookup->is_last_good)
+        report_last_good(net, lookup->host, cause_name(lookup->cause), lookup->why);
+    session_upstream_resolved(&net->core, relay_now(net), &actions);
+    relay_act(net, &actions);
+    if (net->upstream.stage != UPSTREAM_RESOLVING)
+        return;
+    net->upstream.stage = UPSTREAM_CONNECTING;
+    const struct last_good_name *good =
+        last_good_find(&net->link->last_good, lookup->host, lookup->port);
+    if (!race_begin(&dial->race, net->worker, lookup->addresses, good ? &good->address : NULL,
+                    on_raced, net))
+        lose(net, dial_cause(dial));
+}
+
+static void on_looked_up(void *argument)
+{
+    struct net_session *net = argument;
+    looked_up(net);
     relay_touch(net);
 }
 
@@ -216,7 +230,6 @@ static void use_newest_config(struct net_session *net)
 static void begin(struct net_session *net)
 {
     struct upstream *upstream = &net->upstream;
-    struct addrinfo *addresses;
     use_newest_config(net);
     const struct url *url = &net->config->upstream.url;
     upstream->stage = UPSTREAM_RESOLVING;
@@ -225,14 +238,10 @@ static void begin(struct net_session *net)
         lose(net, CAUSE_NO_RESOURCES);
         return;
     }
-    if (resolver_numeric(url->host, url->port, &addresses) == 0) {
-        resolved(net, addresses);
-        return;
-    }
-    upstream->dial->request =
-        resolver_ask(net->worker->resolver, url->host, url->port, on_resolved, net);
-    if (!upstream->dial->request)
-        lose(net, CAUSE_NO_RESOURCES);
+    if (lookup_begin(&upstream->dial->lookup, net->worker, net->link, &net->link->last_good,
+                     url->host, url->port, net->config->session.connect_timeout_ms / 2,
+                     on_looked_up, net) != LOOKUP_ASKED)
+        looked_up(net);
 }
 
 /* The stream to the server stands: ask for the WebSocket. */
@@ -426,18 +435,11 @@ static void on_write(evutil_socket_t fd, short what, void *argument)
 {
     struct net_session *net = argument;
     struct upstream *upstream = &net->upstream;
+    (void)fd;
     (void)what;
     conn_write_unsent(&upstream->conn);
-    if (upstream->stage == UPSTREAM_OPEN) {
+    if (upstream->stage == UPSTREAM_OPEN)
         report_written(net);
-    } else if (upstream->stage == UPSTREAM_CONNECTING) {
-        if (dial_result(upstream->dial, fd) == 0) {
-            connected(net);
-        } else {
-            conn_close(&upstream->conn, false);
-            connect_next(net);
-        }
-    }
     relay_touch(net);
 }
 

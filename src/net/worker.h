@@ -19,6 +19,7 @@
 #include "log/log.h"
 #include "net/chance.h"
 #include "net/gather.h"
+#include "net/pool.h"
 #include "net/resolver.h"
 #include "net/timers.h"
 
@@ -44,6 +45,7 @@ struct worker {
     struct budget budget; /* memory_max, of this worker's sessions */
     struct chance chance;
     struct timers timers;
+    struct pool *pool;
     struct resolver *resolver;
 
     uint64_t now_ms;    /* of this turn, once it was asked for */
