@@ -133,6 +133,8 @@ void link_config_release(struct link_config *link)
         free((char *)link->upstream.headers[i].value);
     }
     free(link->upstream.headers);
+    free(link->upstream.urls);
+    explicit_bzero(&link->upstream.proxy, sizeof(link->upstream.proxy));
     strings_clear(&link->upstream.subprotocols);
     for (size_t i = 0; i < link->session.close_rule_count; i++)
         free(link->session.close_rules[i].reason);

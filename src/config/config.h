@@ -16,6 +16,7 @@
 #include "core/settings.h"
 #include "proto/handshake.h"
 #include "proto/message.h"
+#include "proto/proxy.h"
 #include "proto/url.h"
 
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARNING, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
@@ -50,7 +51,9 @@ struct config_client {
 enum config_path { CONFIG_PATH_FIXED, CONFIG_PATH_APPEND };
 
 struct config_upstream {
-    struct url url;
+    struct url *urls; /* at least one; one is tried per attempt */
+    size_t url_count;
+    struct proxy proxy;
     enum config_path path;
     struct handshake_header *headers; /* both strings owned */
     size_t header_count;

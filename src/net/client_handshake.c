@@ -143,20 +143,24 @@ static bool offer_make(const struct config_strings *configured,
 
 /* ---- the path ------------------------------------------------------------------------------ */
 
-/* Empty text for `path: fixed`.  False when the client's target may not be appended. */
+/* The client's own, to be appended at each attempt; empty for `path: fixed`.  False when it may not
+ * be appended to every url. */
 static bool target_make(const struct config_upstream *upstream, struct http_text asked,
                         char target[URL_TARGET_BYTES_MAX + 1])
 {
-    char copy[URL_TARGET_BYTES_MAX + 1];
+    char whole[URL_TARGET_BYTES_MAX + 1];
     target[0] = '\0';
     if (upstream->path == CONFIG_PATH_FIXED)
         return true;
-    if (asked.bytes >= sizeof(copy))
+    if (asked.bytes > URL_TARGET_BYTES_MAX)
         return false;
-    memcpy(copy, asked.at, asked.bytes);
-    copy[asked.bytes] = '\0';
-    (void)url_target_strip_own(copy);
-    return url_target_append(upstream->url.target, copy, target);
+    memcpy(target, asked.at, asked.bytes);
+    target[asked.bytes] = '\0';
+    (void)url_target_strip_own(target);
+    for (size_t i = 0; i < upstream->url_count; i++)
+        if (!url_target_append(upstream->urls[i].target, target, whole))
+            return false;
+    return true;
 }
 
 /* ---- all of it ----------------------------------------------------------------------------- */

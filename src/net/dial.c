@@ -20,6 +20,7 @@ void dial_free(struct dial *dial)
         return;
     lookup_clear(&dial->lookup);
     race_clear(&dial->race);
+    head_clear(&dial->tunnel.head);
     head_clear(&dial->head);
     free(dial);
 }
@@ -61,6 +62,7 @@ enum cause dial_cause(const struct dial *dial)
 struct asking {
     struct handshake_ask ask;
     char host[URL_HOST_BYTES_MAX + 9];
+    char target[URL_TARGET_BYTES_MAX + 1];
     const char *subprotocols[HANDSHAKE_SUBPROTOCOL_COUNT_MAX];
 };
 
@@ -68,20 +70,22 @@ static void ask_make(const struct net_session *net, const char *key, struct aski
 {
     const struct config_upstream *upstream = &net->config->upstream;
     const struct client_request *request = net->client.request;
+    const struct url *url = upstream_url(net);
     const char *name = request->offer;
     for (unsigned i = 0; i < request->offer_count; i++) {
         asking->subprotocols[i] = name;
         name += strlen(name) + 1;
     }
-    url_host_header(&upstream->url, asking->host);
-    asking->ask = (struct handshake_ask){
-        .target = request->target[0] ? request->target : upstream->url.target,
-        .host = asking->host,
-        .key = key,
-        .subprotocols = asking->subprotocols,
-        .subprotocol_count = request->offer_count,
-        .headers = upstream->headers,
-        .header_count = upstream->header_count};
+    url_host_header(url, asking->host);
+    if (!request->target[0] || !url_target_append(url->target, request->target, asking->target))
+        memcpy(asking->target, url->target, sizeof(asking->target)); /* a reload made it too long */
+    asking->ask = (struct handshake_ask){.target = asking->target,
+                                         .host = asking->host,
+                                         .key = key,
+                                         .subprotocols = asking->subprotocols,
+                                         .subprotocol_count = request->offer_count,
+                                         .headers = upstream->headers,
+                                         .header_count = upstream->header_count};
 }
 
 size_t dial_build_request(struct net_session *net, char *out, size_t out_bytes)

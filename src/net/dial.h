@@ -1,5 +1,6 @@
 /*
- * One attempt to reach the upstream: its addresses, the race to them, and its handshake.
+ * One attempt to reach the upstream: its addresses, the race to them, the tunnel, and
+ * its handshake.
  */
 #ifndef WSKEEP_NET_DIAL_H
 #define WSKEEP_NET_DIAL_H
@@ -8,6 +9,7 @@
 #include "net/head.h"
 #include "net/lookup.h"
 #include "net/race.h"
+#include "net/tunnel.h"
 #include "proto/handshake.h"
 
 struct link_config;
@@ -18,6 +20,7 @@ struct worker;
 struct dial {
     struct lookup lookup;
     struct race race;
+    struct tunnel tunnel;
     struct head head; /* of the answer */
     char accept[HANDSHAKE_ACCEPT_BYTES + 1];
 };

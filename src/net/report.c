@@ -78,11 +78,27 @@ static void say_cause(struct line *line, const struct session_actions *actions)
     field_text(line, "cause", cause_name(cause));
     if (cause == CAUSE_CLOSED)
         say_close(line, &actions->end.close);
-    if (cause == CAUSE_HTTP_STATUS) {
+    if (cause == CAUSE_HTTP_STATUS ||
+        (cause == CAUSE_PROXY_REFUSED && actions->end.http_status > 0)) {
         say(line, " %u", (unsigned)actions->end.http_status);
         field_number(line, "http_status", actions->end.http_status);
     }
     say(line, ")");
+}
+
+/* Which url it is about, without its path and query, once one was chosen. */
+static void say_upstream(struct line *line, const struct net_session *net,
+                         const struct session_move *move)
+{
+    char place[URL_HOST_BYTES_MAX + 9];
+    const struct url *url = upstream_url(net);
+    if (move->to == SESSION_RESOLVING || move->from == SESSION_WAITING ||
+        move->from == SESSION_IDLE)
+        return;
+    url_place(url->host, url->host_is_ipv6, url->port, place);
+    if (net->config->upstream.url_count > 1)
+        say(line, " at %s", place);
+    field_text(line, "upstream", place);
 }
 
 /* Steps of an attempt are for those who look for a fault. */
@@ -106,6 +122,7 @@ void report_move(const struct net_session *net, const struct session_actions *ac
     field_text(&line, "to", session_state_name(move->to));
     if (move->cause != CAUSE_NONE)
         say_cause(&line, actions);
+    say_upstream(&line, net, move);
     field_number(&line, "connection", net->core.counters.connections);
     if (move->cause != CAUSE_NONE && actions->close_rule >= 0) {
         say(&line, ", by close_rules[%d]", actions->close_rule);
@@ -133,6 +150,23 @@ void report_last_good(const struct net_session *net, const char *host, const cha
     field_text(&line, "cause", cause);
     field_text(&line, "why", why);
     line_end(&line, net->worker, LOG_WARNING, "last-good");
+}
+
+void report_proxy_refused(const struct net_session *net, const char *why, unsigned http_status)
+{
+    struct line line;
+    char place[URL_HOST_BYTES_MAX + 9];
+    const struct proxy *proxy = &net->config->upstream.proxy;
+    url_place(proxy->host, proxy->host_is_ipv6, proxy->port, place);
+    line_begin(&line, net);
+    say(&line, "proxy %s: %s", place, why);
+    field_text(&line, "proxy", place);
+    field_text(&line, "why", why);
+    if (http_status > 0) {
+        say(&line, " (%u)", http_status);
+        field_number(&line, "http_status", http_status);
+    }
+    line_end(&line, net->worker, LOG_WARNING, "proxy-refused");
 }
 
 void report_given_up(const struct net_session *net, const struct session_actions *actions)

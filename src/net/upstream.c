@@ -20,6 +20,11 @@ void upstream_init(struct net_session *net)
     conn_init(&net->upstream.conn, NULL);
 }
 
+const struct url *upstream_url(const struct net_session *net)
+{
+    return &net->config->upstream.urls[net->upstream.url_index];
+}
+
 /* The connection is gone: what belonged to it goes, too. */
 static void forget(struct net_session *net)
 {
@@ -216,22 +221,43 @@ static void on_looked_up(void *argument)
     relay_touch(net);
 }
 
-/* An attempt uses the newest settings of its link. */
-static void use_newest_config(struct net_session *net)
+/* An attempt uses the newest settings of its link.  False: they are the same as before. */
+static bool use_newest_config(struct net_session *net)
 {
     struct link_config *old = net->config;
     if (old == net->link->config)
-        return;
+        return false;
     net->config = link_config_hold(net->link->config);
     session_use_settings(&net->core, &net->config->session);
     link_config_release(old);
+    return true;
+}
+
+/*
+ * The first url after a connection that was worth it, else the next one: a connection that breaks
+ * at once counts as an attempt that failed.
+ */
+static void choose_url(struct net_session *net, bool is_new_list)
+{
+    struct upstream *upstream = &net->upstream;
+    const struct session *core = &net->core;
+    bool was_kept = upstream->has_opened && (core->moved || core->lost_ms - core->open_ms >=
+                                                                core->settings->stable_after_ms);
+    if (is_new_list || !upstream->has_begun || was_kept)
+        upstream->url_index = 0;
+    else
+        upstream->url_index = (upstream->url_index + 1) % (unsigned)net->config->upstream.url_count;
+    upstream->has_begun = true;
+    upstream->has_opened = false;
 }
 
 static void begin(struct net_session *net)
 {
     struct upstream *upstream = &net->upstream;
-    use_newest_config(net);
-    const struct url *url = &net->config->upstream.url;
+    choose_url(net, use_newest_config(net));
+    const struct url *url = upstream_url(net);
+    const struct proxy *proxy = &net->config->upstream.proxy;
+    bool is_direct = proxy->kind == PROXY_NONE; /* else it is the proxy that looks url up */
     upstream->stage = UPSTREAM_RESOLVING;
     upstream->dial = dial_new();
     if (!upstream->dial) {
@@ -239,8 +265,9 @@ static void begin(struct net_session *net)
         return;
     }
     if (lookup_begin(&upstream->dial->lookup, net->worker, net->link, &net->link->last_good,
-                     url->host, url->port, net->config->session.connect_timeout_ms / 2,
-                     on_looked_up, net) != LOOKUP_ASKED)
+                     is_direct ? url->host : proxy->host, is_direct ? url->port : proxy->port,
+                     net->config->session.connect_timeout_ms / 2, on_looked_up,
+                     net) != LOOKUP_ASKED)
         looked_up(net);
 }
 
@@ -274,7 +301,39 @@ static void tunnelled(struct net_session *net)
 /* Connected, to the server or to its proxy. */
 static void connected(struct net_session *net)
 {
-    tunnelled(net);
+    struct session_actions actions;
+    struct upstream *upstream = &net->upstream;
+    if (net->config->upstream.proxy.kind == PROXY_NONE) {
+        tunnelled(net);
+        return;
+    }
+    session_upstream_tunnelling(&net->core, relay_now(net), &actions);
+    relay_act(net, &actions);
+    if (upstream->stage != UPSTREAM_CONNECTING)
+        return;
+    upstream->stage = UPSTREAM_TUNNELLING;
+    tunnel_begin(net);
+    conn_set_reading(&upstream->conn, true);
+}
+
+/* The proxy said something. */
+static void tunnel(struct net_session *net)
+{
+    struct tunnel_outcome outcome;
+    switch (tunnel_read(net, &outcome)) {
+    case TUNNEL_NEED_MORE:
+        return;
+    case TUNNEL_OPEN:
+        conn_set_reading(&net->upstream.conn, false);
+        tunnelled(net);
+        return;
+    case TUNNEL_FAILED:
+        end(net, false);
+        if (outcome.why)
+            report_proxy_refused(net, outcome.why, outcome.http_status);
+        report_lost(net, outcome.cause, outcome.http_status);
+        return;
+    }
 }
 
 /* ---- what comes in ------------------------------------------------------------------------- */
@@ -370,6 +429,7 @@ static void opened(struct net_session *net, const struct dial_outcome *outcome)
     remember_choice(net, subprotocol);
     upstream->dial = NULL;
     upstream->stage = UPSTREAM_OPEN;
+    upstream->has_opened = true;
     message_reader_init(&upstream->reader, false, &net->config->upstream.limits);
     session_upstream_upgraded(&net->core, *subprotocol ? subprotocol : NULL, relay_now(net),
                               &actions);
@@ -407,6 +467,11 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
     int error;
     (void)fd;
     (void)what;
+    if (net->upstream.stage == UPSTREAM_TUNNELLING) {
+        tunnel(net);
+        relay_touch(net);
+        return;
+    }
     ssize_t got = conn_read(&net->upstream.conn, worker->receive_buffer, WORKER_RECEIVE_BYTES,
                             &error);
     if (got == -1)

@@ -138,6 +138,11 @@ void url_host_header(const struct url *url, char *out)
         snprintf(out + bytes, 7, ":%u", (unsigned)url->port);
 }
 
+void url_place(const char *host, bool host_is_ipv6, uint16_t port, char *out)
+{
+    snprintf(out, URL_HOST_BYTES_MAX + 9, host_is_ipv6 ? "[%s]:%u" : "%s:%u", host, (unsigned)port);
+}
+
 /* ---- path: append ------------------------------------------------------------------------- */
 
 static int hex_digit(char c)
