@@ -86,11 +86,11 @@ static void say_cause(struct line *line, const struct session_actions *actions)
     say(line, ")");
 }
 
-/* Which url it is about, without its path and query, once one was chosen. */
+/* Which url it is about, without its path and query, once one was chosen.  place: room for it,
+ * until the line is written. */
 static void say_upstream(struct line *line, const struct net_session *net,
-                         const struct session_move *move)
+                         const struct session_move *move, char place[URL_HOST_BYTES_MAX + 9])
 {
-    char place[URL_HOST_BYTES_MAX + 9];
     const struct url *url = upstream_url(net);
     if (move->to == SESSION_RESOLVING || move->from == SESSION_WAITING ||
         move->from == SESSION_IDLE)
@@ -112,6 +112,7 @@ static enum log_level move_level(const struct session_move *move)
 void report_move(const struct net_session *net, const struct session_actions *actions)
 {
     struct line line;
+    char place[URL_HOST_BYTES_MAX + 9];
     const struct session_move *move = &actions->move;
     enum log_level level = move_level(move);
     if (!log_is_on(net->worker->log, level))
@@ -122,7 +123,7 @@ void report_move(const struct net_session *net, const struct session_actions *ac
     field_text(&line, "to", session_state_name(move->to));
     if (move->cause != CAUSE_NONE)
         say_cause(&line, actions);
-    say_upstream(&line, net, move);
+    say_upstream(&line, net, move, place);
     field_number(&line, "connection", net->core.counters.connections);
     if (move->cause != CAUSE_NONE && actions->close_rule >= 0) {
         say(&line, ", by close_rules[%d]", actions->close_rule);
