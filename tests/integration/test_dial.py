@@ -233,10 +233,17 @@ def test_name_that_hangs_and_holds_nobody_up(names: NameServer, inside: Scene) -
         name="stuck",
         upstream={"url": [url_of(n, server) for n in hanging], "connect_timeout": "300ms"},
     )
+    also = inside.link(
+        "",
+        name="also",
+        upstream={"url": url_of(hanging[0], server), "connect_timeout": "300ms"},
+    )
     fine = inside.link(url_of(NAME, server), name="fine")
-    daemon = inside.start(stuck, fine)
+    daemon = inside.start(stuck, also, fine)
     inside.client(stuck["listen"])
     inside.client(stuck["listen"])
+    daemon.wait_for_move("resolving", 2, link="stuck")
+    inside.client(also["listen"])
     daemon.wait_for_move("waiting", 8, cause="dns-timeout", from_="resolving", link="stuck")
     inside.client(fine["listen"])
     daemon.wait_for_move("open", link="fine")
@@ -335,7 +342,14 @@ def test_next_url_and_back_to_the_first(scene: Scene) -> None:
     """The second carries on while the first is away, each with its own path; then the first again."""
     first_port = scene.port()
     second = scene.websockets_server()
-    kept = keep(scene, [f"ws://127.0.0.1:{first_port}/one", f"ws://127.0.0.1:{second.port}/two"])
+    kept = keep(
+        scene,
+        [
+            f"ws://127.0.0.1:{first_port}/one",
+            f"ws://127.0.0.1:{second.port}/two",
+            f"ws://127.0.0.1:{scene.port()}/three",
+        ],
+    )
     client = scene.client(kept.url)
     client.send(numbered(0))
     wait_until(lambda: second.messages, "the message at the second")
