@@ -271,6 +271,29 @@ def test_name_that_changes_its_address(
     assert not kept.daemon.find("last-good")
 
 
+def test_proxys_name_is_looked_up_and_raced_for(
+    names: NameServer, inside: Scene, things: contextlib.ExitStack
+) -> None:
+    """The proxy's own name: the address that answers, and what worked last when it fails."""
+
+    def proxy_and_server(connection: RawServerConnection) -> None:
+        assert connection.read_head().target == f"{NAME}:8080"
+        connection.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        open_and_stay(connection)
+
+    proxy = inside.raw_server(proxy_and_server)
+    put(things, Swallower("::1", proxy.port))
+    names.answers["proxy.test"] = ["::1", "127.0.0.1"]
+    kept = keep(inside, f"ws://{NAME}:8080/", proxy=f"http://proxy.test:{proxy.port}")
+    inside.client(kept.url)
+    kept.wait_open()
+    names.answers["proxy.test"] = NameServer.FAILS
+    proxy.accepted[0].close()
+    wait_opens(kept, 2)
+    kept.daemon.wait_for("last-good", host="proxy.test")
+    assert NAME not in names.asked
+
+
 @pytest.mark.slow(20)
 def test_a_thousand_reconnections_leave_nothing(names: NameServer, inside: Scene) -> None:
     """1,000 reconnections by name, some of their addresses dead: no memory, descriptor or thread
@@ -302,7 +325,7 @@ def test_a_thousand_reconnections_leave_nothing(names: NameServer, inside: Scene
     wait_until(lambda: len(server.accepted) >= 1200, "1,000 more", 240)
     assert all(client.is_open for client in clients)
     if not is_sanitized():
-        assert daemon.resident_bytes - resident < 1024 * 1024
+        assert daemon.resident_bytes - resident < 128 * 1024
     # Each of 20 sessions has its client, and an attempt with at most three sockets.
     assert daemon.descriptor_count <= 16 + 20 + 3 * 20
     assert used()[1] <= 1 + 4

@@ -3,10 +3,12 @@
 #include <check.h>
 #include <event2/event.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "net/last_good.h"
 #include "net/pool.h"
 #include "net/resolver.h"
 
@@ -416,6 +418,72 @@ START_TEST(no_address_that_can_be_used_is_an_error)
 }
 END_TEST
 
+START_TEST(so_many_addresses_and_no_more)
+{
+    enum { COUNT = ADDRESS_COUNT_MAX + 8 };
+    struct sockaddr_in sockets[COUNT] = {0};
+    struct addrinfo list[COUNT] = {0};
+    int error;
+    for (int i = 0; i < COUNT; i++) {
+        sockets[i].sin_family = AF_INET;
+        list[i] = (struct addrinfo){.ai_family = AF_INET,
+                                    .ai_addr = (struct sockaddr *)&sockets[i],
+                                    .ai_addrlen = sizeof(sockets[i]),
+                                    .ai_next = i + 1 < COUNT ? &list[i + 1] : NULL};
+    }
+    struct addresses *addresses = addresses_new(list, &error);
+    ck_assert_uint_eq(addresses->count, ADDRESS_COUNT_MAX);
+    addresses_release(addresses);
+}
+END_TEST
+
+/* ---- what worked last ---------------------------------------------------------------------- */
+
+static struct addresses *address_of(const char *text)
+{
+    struct addresses *addresses;
+    ck_assert_int_eq(resolver_numeric(text, 80, &addresses), 0);
+    return addresses;
+}
+
+static void remember(struct last_good *good, const char *host, uint16_t port, const char *text)
+{
+    struct addresses *addresses = address_of(text);
+    last_good_remember(good, host, port, addresses, 0);
+    addresses_release(addresses); /* it holds them itself */
+}
+
+START_TEST(what_worked_last_is_found_by_host_and_port)
+{
+    struct last_good good = {0};
+    ck_assert_ptr_null(last_good_find(&good, "a", 80));
+    remember(&good, "a", 80, "127.0.0.1");
+    remember(&good, "a", 81, "127.0.0.2");
+    remember(&good, "a", 80, "127.0.0.3");
+    ck_assert_uint_eq(good.count, 2);
+    const struct last_good_name *name = last_good_find(&good, "a", 80);
+    ck_assert_uint_eq(name->address.socket.ipv4.sin_addr.s_addr, inet_addr("127.0.0.3"));
+    ck_assert_uint_eq(addresses_find(name->addresses, &name->address), 0);
+    name = last_good_find(&good, "a", 81);
+    ck_assert_uint_eq(name->address.socket.ipv4.sin_addr.s_addr, inet_addr("127.0.0.2"));
+    ck_assert_ptr_null(last_good_find(&good, "b", 80));
+    last_good_clear(&good);
+}
+END_TEST
+
+START_TEST(a_full_table_forgets_the_oldest)
+{
+    struct last_good good = {0};
+    for (uint16_t i = 0; i < LAST_GOOD_COUNT_MAX + 2; i++)
+        remember(&good, "a", i, "::1");
+    ck_assert_ptr_null(last_good_find(&good, "a", 0));
+    ck_assert_ptr_null(last_good_find(&good, "a", 1));
+    for (uint16_t i = 2; i < LAST_GOOD_COUNT_MAX + 2; i++)
+        ck_assert_ptr_nonnull(last_good_find(&good, "a", i));
+    last_good_clear(&good);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("resolver");
@@ -436,6 +504,9 @@ int main(void)
     tcase_add_loop_test(order, addresses_of_two_families_take_turns, 0,
                         sizeof(orders) / sizeof(orders[0]));
     tcase_add_test(order, no_address_that_can_be_used_is_an_error);
+    tcase_add_test(order, so_many_addresses_and_no_more);
+    tcase_add_test(order, what_worked_last_is_found_by_host_and_port);
+    tcase_add_test(order, a_full_table_forgets_the_oldest);
     suite_add_tcase(suite, order);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
