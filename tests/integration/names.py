@@ -126,7 +126,8 @@ def own_network(directory: pathlib.Path) -> Iterator[None]:
             _call("mount", None, b"/", None, MS_PRIVATE_REC, None)
             subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
             _replace("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n", directory)
-            _replace("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n", directory)
+            services = "passwd: files\ngroup: files\nhosts: files dns\n"
+            _replace("/etc/nsswitch.conf", services, directory)
             _replace(
                 "/etc/resolv.conf",
                 f"nameserver {SERVER}\noptions timeout:30 attempts:1\n",
