@@ -153,9 +153,15 @@ void link_config_release(struct link_config *link)
         config_template_clear(&link->upstream.headers[i].value);
     }
     free(link->upstream.headers);
-    explicit_bzero(&link->upstream.url, sizeof(link->upstream.url)); /* a query may be a secret */
-    config_template_clear(&link->upstream.target);
+    for (size_t i = 0; i < link->upstream.url_count; i++) {
+        explicit_bzero(&link->upstream.urls[i], sizeof(link->upstream.urls[i])); /* a query may be a
+                                                                                    secret */
+        config_template_clear(&link->upstream.targets[i]);
+    }
+    free(link->upstream.urls);
+    free(link->upstream.targets);
     strings_clear(&link->upstream.forward_headers);
+    explicit_bzero(&link->upstream.proxy, sizeof(link->upstream.proxy));
     strings_clear(&link->upstream.subprotocols);
     for (size_t i = 0; i < link->session.close_rule_count; i++)
         free(link->session.close_rules[i].reason);

@@ -16,6 +16,7 @@
 #include "core/settings.h"
 #include "proto/handshake.h"
 #include "proto/message.h"
+#include "proto/proxy.h"
 #include "proto/url.h"
 
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARNING, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
@@ -71,8 +72,11 @@ struct config_header {
 };
 
 struct config_upstream {
-    struct url url;                /* what files add to its target is left out */
-    struct config_template target; /* its target with files; no value when it has none */
+    struct url *urls; /* at least one; one is tried per attempt.  Without what files add to the
+                         target */
+    struct config_template *targets; /* of each, its target with files; no value when it has none */
+    size_t url_count;
+    struct proxy proxy;
     enum config_path path;
     struct config_header *headers;
     size_t header_count;

@@ -270,6 +270,9 @@ void config_key_expected(const struct config_key *key, char *out)
     case CONFIG_URL:
         text_add(out, "ws://HOST:PORT/PATH");
         break;
+    case CONFIG_PROXY:
+        text_add(out, "http://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ or not");
+        break;
     case CONFIG_HEADERS:
         text_add(out, "a mapping of names to values");
         break;

@@ -197,9 +197,11 @@ static const struct config_key keys[] = {
 
     {.path = "links[].upstream.url",
      .type = CONFIG_URL,
+     .maximum = 16,
      .is_required = true,
      .is_secret = true,
-     .text = "The WebSocket server: ws://HOST:PORT/PATH."},
+     .text = "The WebSocket server: ws://HOST:PORT/PATH; a list is a fail-over, one tried per "
+             "attempt."},
     {.path = "links[].upstream.path",
      .type = CONFIG_CHOICE,
      LINK_FIELD(upstream.path),
@@ -237,11 +239,11 @@ static const struct config_key keys[] = {
      CHOICES({"off", 0}, {"offer", CONFIG_CHOICE_UNBUILT}),
      .text = "permessage-deflate towards the upstream."},
     {.path = "links[].upstream.proxy",
-     .type = CONFIG_TEXT,
-     .state = CONFIG_KEY_UNBUILT,
+     .type = CONFIG_PROXY,
      .preset = "",
      .is_secret = true,
-     .text = "A proxy on the way to the upstream."},
+     .text = "A proxy on the way to the upstream: http://HOST:PORT, by CONNECT, or "
+             "socks5://HOST:PORT, with USER:PASSWORD@ in front of HOST where it asks for them."},
     {.path = "links[].upstream.connect_timeout",
      .type = CONFIG_DURATION,
      LINK_FIELD(session.connect_timeout_ms),

@@ -38,6 +38,7 @@ enum config_key_type {
     CONFIG_LINKS,
     CONFIG_LISTEN,
     CONFIG_URL,
+    CONFIG_PROXY,
     CONFIG_HEADERS,
     CONFIG_CLOSE_RULES
 };

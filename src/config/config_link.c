@@ -305,26 +305,61 @@ static bool read_url_template(struct config_reader *reader, const struct config_
     return text != NULL;
 }
 
-void config_read_url(struct config_reader *reader, const struct config_key *key,
-                     const struct config_node *node, struct link_config *link)
+static void read_url_one(struct config_reader *reader, const struct config_key *key,
+                         const struct config_node *node, struct link_config *link)
 {
-    if (node->kind == CONFIG_NODE_LIST) {
-        if (node->item_count != 1) {
-            config_reader_fail(reader, node,
-                               node->item_count == 0
-                                   ? "an empty list, expected ws://HOST:PORT/PATH"
-                                   : "more than one is not supported yet, expected one");
-            return;
-        }
-        node = &node->items[0];
-    }
+    struct url *url = &link->upstream.urls[link->upstream.url_count];
+    struct config_template *target = &link->upstream.targets[link->upstream.url_count];
     enum url_result result = URL_OK;
-    if (!read_url_template(reader, key, node, &link->upstream.url, &link->upstream.target, &result))
+    if (!read_url_template(reader, key, node, url, target, &result))
         return;
     if (result != URL_OK)
         config_reader_fail(reader, node, "%s, expected ws://HOST:PORT/PATH", url_mistake(result));
-    else if (link->upstream.url.tls)
+    else if (url->tls)
         config_reader_fail(reader, node, "wss:// is not supported yet, expected ws://");
+    else
+        link->upstream.url_count++;
+}
+
+void config_read_url(struct config_reader *reader, const struct config_key *key,
+                     const struct config_node *node, struct link_config *link)
+{
+    bool is_list = node->kind == CONFIG_NODE_LIST;
+    size_t count = is_list ? node->item_count : 1;
+    if (count == 0 || count > key->maximum) {
+        config_reader_fail(reader, node, "a list of %zu, expected 1 to %" PRIu64, count,
+                           key->maximum);
+        return;
+    }
+    link->upstream.urls = calloc(count, sizeof(*link->upstream.urls));
+    link->upstream.targets = calloc(count, sizeof(*link->upstream.targets));
+    if (link->upstream.urls == NULL || link->upstream.targets == NULL) {
+        config_errors_no_memory(reader->errors);
+        return;
+    }
+    if (!is_list)
+        read_url_one(reader, key, node, link);
+    for (size_t i = 0; is_list && i < count; i++) {
+        size_t path_bytes = config_reader_enter(reader, "[%zu]", i);
+        read_url_one(reader, key, &node->items[i], link);
+        config_reader_leave(reader, path_bytes);
+    }
+}
+
+void config_read_proxy(struct config_reader *reader, const struct config_key *key,
+                       const struct config_node *node, struct link_config *link)
+{
+    char *text = config_reader_text(reader, key, node);
+    if (text == NULL)
+        return;
+    enum proxy_result result = proxy_parse(text, &link->upstream.proxy);
+    explicit_bzero(text, strlen(text));
+    free(text);
+    if (result == PROXY_OK)
+        return;
+    char expected[CONFIG_KEY_TEXT_BYTES];
+    config_key_expected(key, expected);
+    config_reader_fail(reader, node, "%s, expected %s", proxy_result_text(result), expected);
 }
 
 /* The name of a header field may be said when it can be one; else it may be all of a line. */

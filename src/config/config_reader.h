@@ -56,6 +56,8 @@ void config_read_listen(struct config_reader *reader, const struct config_key *k
                         const struct config_node *node, struct link_config *link);
 void config_read_url(struct config_reader *reader, const struct config_key *key,
                      const struct config_node *node, struct link_config *link);
+void config_read_proxy(struct config_reader *reader, const struct config_key *key,
+                       const struct config_node *node, struct link_config *link);
 void config_read_headers(struct config_reader *reader, const struct config_key *key,
                          const struct config_node *node, struct link_config *link);
 void config_read_strings(struct config_reader *reader, const struct config_key *key,

@@ -183,6 +183,9 @@ static void read_key(struct config_reader *reader, const struct config_key *key,
     case CONFIG_URL:
         config_read_url(reader, key, node, base);
         return;
+    case CONFIG_PROXY:
+        config_read_proxy(reader, key, node, base);
+        return;
     case CONFIG_HEADERS:
         config_read_headers(reader, key, node, base);
         return;

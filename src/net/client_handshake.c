@@ -170,7 +170,8 @@ static bool target_make(const struct config_upstream *upstream, struct http_text
         memcpy(target, asked.at, asked.bytes);
         target[asked.bytes] = '\0';
         (void)url_target_strip_own(target);
-        is_right = url_target_append(upstream->url.target, target, joined);
+        for (size_t i = 0; i < upstream->url_count && is_right; i++)
+            is_right = url_target_append(upstream->urls[i].target, target, joined);
     }
     if (!is_right)
         memcpy(target, "/", sizeof("/"));

@@ -1,20 +1,14 @@
 /* One attempt to reach the upstream. */
 #include "net/dial.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "config/config.h"
-#include "net/conn.h"
 #include "net/digest.h"
 #include "net/relay.h"
 #include "proto/retry_after.h"
-
-enum { DIAL_UNSENT_BYTES_MAX = 128 * 1024 }; /* a Ping must not queue behind megabytes */
 
 struct dial *dial_new(void)
 {
@@ -25,46 +19,14 @@ void dial_free(struct dial *dial)
 {
     if (!dial)
         return;
-    if (dial->request)
-        resolver_cancel(dial->request);
-    if (dial->addresses)
-        freeaddrinfo(dial->addresses);
+    lookup_clear(&dial->lookup);
+    race_clear(&dial->race);
+    head_clear(&dial->tunnel.head);
     head_clear(&dial->head);
     free(dial);
 }
 
 /* ---- connecting ---------------------------------------------------------------------------- */
-
-int dial_connect(struct dial *dial)
-{
-    while (dial->next) {
-        const struct addrinfo *address = dial->next;
-        dial->next = address->ai_next;
-        int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (fd < 0) {
-            dial->error = errno;
-            continue;
-        }
-        conn_set_no_delay(fd);
-        conn_set_unsent_max(fd, DIAL_UNSENT_BYTES_MAX);
-        if (connect(fd, address->ai_addr, address->ai_addrlen) == 0 || errno == EINPROGRESS ||
-            errno == EINTR)
-            return fd;
-        dial->error = errno;
-        close(fd);
-    }
-    return -1;
-}
-
-int dial_result(struct dial *dial, int fd)
-{
-    int error = 0;
-    socklen_t bytes = sizeof(error);
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &bytes) != 0)
-        error = errno;
-    dial->error = error;
-    return error;
-}
 
 enum cause dial_cause_of(int error)
 {
@@ -93,7 +55,7 @@ enum cause dial_cause_of(int error)
 
 enum cause dial_cause(const struct dial *dial)
 {
-    return dial->error ? dial_cause_of(dial->error) : CAUSE_TCP_UNREACHABLE;
+    return dial->race.error ? dial_cause_of(dial->race.error) : CAUSE_TCP_UNREACHABLE;
 }
 
 /* ---- the handshake ------------------------------------------------------------------------- */
@@ -106,23 +68,22 @@ struct asking {
 
 static void ask_make(const struct net_session *net, const char *key, struct asking *asking)
 {
-    const struct config_upstream *upstream = &net->config->upstream;
     const struct client_request *request = net->client.request;
     const struct fresh *fresh = &net->upstream.fresh;
+    const struct url *url = upstream_url(net);
     const char *name = request->offer;
     for (unsigned i = 0; i < request->offer_count; i++) {
         asking->subprotocols[i] = name;
         name += strlen(name) + 1;
     }
-    url_host_header(&upstream->url, asking->host);
-    asking->ask = (struct handshake_ask){
-        .target = fresh->target,
-        .host = asking->host,
-        .key = key,
-        .subprotocols = asking->subprotocols,
-        .subprotocol_count = request->offer_count,
-        .headers = fresh->headers,
-        .header_count = fresh->header_count};
+    url_host_header(url, asking->host);
+    asking->ask = (struct handshake_ask){.target = fresh->target,
+                                         .host = asking->host,
+                                         .key = key,
+                                         .subprotocols = asking->subprotocols,
+                                         .subprotocol_count = request->offer_count,
+                                         .headers = fresh->headers,
+                                         .header_count = fresh->header_count};
 }
 
 size_t dial_build_request(struct net_session *net, char *out, size_t out_bytes)

@@ -28,12 +28,12 @@ static struct fresh *fresh_of(struct net_session *net)
 /* Where this attempt goes. */
 static const struct url *url_of(const struct net_session *net)
 {
-    return &net->config->upstream.url;
+    return upstream_url(net);
 }
 
 static const struct config_template *target_template(const struct net_session *net)
 {
-    return &net->config->upstream.target;
+    return &net->config->upstream.targets[net->upstream.url_index];
 }
 
 /* ---- the files, in the order of their use -------------------------------------------------- */

@@ -5,6 +5,7 @@
 #define WSKEEP_NET_LINK_H
 
 #include "config/config.h"
+#include "net/last_good.h"
 #include "net/listener.h"
 #include "net/worker.h"
 
@@ -29,6 +30,7 @@ struct link {
     struct link_choice choices[LINK_CHOICE_COUNT_MAX];
     unsigned choice_count;
     unsigned choice_next; /* the oldest, replaced when the table is full */
+    struct last_good last_good;
     bool is_removed;      /* it accepts nobody, and goes when its last session has gone */
     TAILQ_ENTRY(link) entry;
 };

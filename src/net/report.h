@@ -20,6 +20,13 @@ void report_name(const struct net_session *net, char out[REPORT_NAME_BYTES]);
 /* session: open -> waiting, with its cause and what comes next. */
 void report_move(const struct net_session *net, const struct session_actions *actions);
 
+/* host cannot be looked up, or not in time: the addresses that worked last are tried. */
+void report_last_good(const struct net_session *net, const char *host, const char *cause,
+                      const char *why);
+
+/* The proxy did not make the tunnel.  http_status: of its answer, 0 when it has none. */
+void report_proxy_refused(const struct net_session *net, const char *why, unsigned http_status);
+
 /* Messages that nobody acknowledged were given up. */
 void report_given_up(const struct net_session *net, const struct session_actions *actions);
 

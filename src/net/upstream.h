@@ -36,6 +36,9 @@ struct upstream {
     struct session_send sending; /* the message being encoded, when sending_done < its bytes */
     size_t sending_done;
     uint8_t mask_key[4];
+    unsigned url_index; /* of the current or last attempt */
+    bool has_begun;     /* there was an attempt */
+    bool has_opened;    /* the last attempt led to an open connection */
     bool is_sending;
     bool close_was_sent;
     uint64_t write_failed_ms; /* a write has failed since; 0: none has */
@@ -47,6 +50,9 @@ struct upstream {
 
 void upstream_init(struct net_session *net);
 void upstream_clear(struct net_session *net);
+
+/* The url of the current or last attempt. */
+const struct url *upstream_url(const struct net_session *net);
 
 /* ---- carrying out ------------------------------------------------------------------------- */
 

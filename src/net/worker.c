@@ -82,7 +82,9 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
     worker->send_buffer = malloc(WORKER_SEND_BYTES);
     worker->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
     if (worker->base)
-        worker->resolver = resolver_new(worker->base);
+        worker->pool = pool_new(worker->base);
+    if (worker->pool)
+        worker->resolver = resolver_new(worker->pool);
     if (worker->base)
         worker->secrets = secrets_new(worker->base);
     if (!worker->resolver || !worker->secrets || !worker->receive_buffer || !worker->send_buffer ||
@@ -105,6 +107,7 @@ void worker_clear(struct worker *worker)
 {
     relay_end_all(worker);
     linger_end_all(worker);
+    pool_free(worker->pool);
     resolver_free(worker->resolver);
     secrets_free(worker->secrets);
     timers_clear(&worker->timers);
@@ -120,6 +123,7 @@ void worker_clear(struct worker *worker)
         close(worker->timer_fd);
     worker->base = NULL;
     worker->timer_fd = -1;
+    worker->pool = NULL;
     worker->resolver = NULL;
     worker->secrets = NULL;
     worker->receive_buffer = NULL;

@@ -21,6 +21,7 @@
 #include "net/chance.h"
 #include "net/gather.h"
 #include "net/network.h"
+#include "net/pool.h"
 #include "net/resolver.h"
 #include "net/secrets.h"
 #include "net/timers.h"
@@ -50,6 +51,7 @@ struct worker {
     struct budget budget; /* memory_max, of this worker's sessions */
     struct chance chance;
     struct timers timers;
+    struct pool *pool;
     struct resolver *resolver;
     struct network network;
     const struct handover *handover; /* for listen: systemd:NAME */

@@ -7,26 +7,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "proto/base64.h"
+
 static const char base64_digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/* out gets 4 characters for each 3 bytes begun, and its end. */
-static void base64_encode(const uint8_t *data, size_t bytes, char *out)
-{
-    size_t at = 0;
-    for (size_t i = 0; i < bytes; i += 3) {
-        uint32_t group = (uint32_t)data[i] << 16;
-        if (i + 1 < bytes)
-            group |= (uint32_t)data[i + 1] << 8;
-        if (i + 2 < bytes)
-            group |= data[i + 2];
-        out[at++] = base64_digits[group >> 18];
-        out[at++] = base64_digits[group >> 12 & 63];
-        out[at++] = i + 1 < bytes ? base64_digits[group >> 6 & 63] : '=';
-        out[at++] = i + 2 < bytes ? base64_digits[group & 63] : '=';
-    }
-    out[at] = '\0';
-}
 
 void handshake_accept(const char key[HANDSHAKE_KEY_BYTES], handshake_sha1 *sha1,
                       char accept[HANDSHAKE_ACCEPT_BYTES + 1])

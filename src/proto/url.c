@@ -144,6 +144,11 @@ bool url_is_target(const char *text)
     return text[0] == '/' && copy_target(text, copy) == URL_OK;
 }
 
+void url_place(const char *host, bool host_is_ipv6, uint16_t port, char *out)
+{
+    snprintf(out, URL_HOST_BYTES_MAX + 9, host_is_ipv6 ? "[%s]:%u" : "%s:%u", host, (unsigned)port);
+}
+
 /* ---- path: append ------------------------------------------------------------------------- */
 
 static int hex_digit(char c)

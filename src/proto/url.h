@@ -42,6 +42,9 @@ bool url_is_target(const char *text);
  */
 void url_host_header(const struct url *url, char *out);
 
+/* "host:port", with brackets round IPv6.  out has room for URL_HOST_BYTES_MAX + 9. */
+void url_place(const char *host, bool host_is_ipv6, uint16_t port, char *out);
+
 /*
  * `path: append`: base target + a client's target -> the target to ask the upstream for.
  *

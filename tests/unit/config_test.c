@@ -261,8 +261,22 @@ static const struct {
      "ws://HOST:PORT/PATH"},
     {LINK "  upstream: {url: 'ws://h/#a'}\n",
      "w.yaml:4:19: links[0].upstream.url: a fragment behind #, expected ws://HOST:PORT/PATH"},
-    {LINK "  upstream: {url: ['ws://h/', 'ws://i/']}\n",
-     "w.yaml:4:19: links[0].upstream.url: more than one is not supported yet, expected one"},
+    {LINK "  upstream: {url: []}\n",
+     "w.yaml:4:19: links[0].upstream.url: a list of 0, expected 1 to 16"},
+    {LINK "  upstream: {url: [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}\n",
+     "w.yaml:4:19: links[0].upstream.url: a list of 17, expected 1 to 16"},
+    {LINK "  upstream: {url: ['ws://h/', 'ws://:1/', 'h']}\n",
+     "w.yaml:4:31: links[0].upstream.url[1]: no host that can be, expected ws://HOST:PORT/PATH\n"
+     "w.yaml:4:43: links[0].upstream.url[2]: no ws:// at its front, expected ws://HOST:PORT/PATH"},
+    {LINK "  upstream: {url: 'ws://h/', proxy: 'https://p:1'}\n",
+     "w.yaml:4:37: links[0].upstream.proxy: no http:// or socks5:// at its front, expected "
+     "http://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ or not"},
+    {LINK "  upstream: {url: 'ws://h/', proxy: 'http://p'}\n",
+     "w.yaml:4:37: links[0].upstream.proxy: no port from 1 to 65535, expected http://HOST:PORT or "
+     "socks5://HOST:PORT, with USER:PASSWORD@ or not"},
+    {LINK "  upstream: {url: 'ws://h/', proxy: [a]}\n",
+     "w.yaml:4:37: links[0].upstream.proxy: a list, expected http://HOST:PORT or "
+     "socks5://HOST:PORT, with USER:PASSWORD@ or not"},
     {LINK "  upstream: {url: 'ws://h/', headers: [a]}\n",
      "w.yaml:4:39: links[0].upstream.headers: a list, expected a mapping of names to values"},
     {LINK "  upstream: {url: 'ws://h/', headers: {X: 1, x: 2}}\n",
@@ -412,7 +426,7 @@ static const char *const with_secret[] = {
     LINK "  upstream: {url: 'ws://h:hunter2/'}\n",
     LINK "  upstream: {url: 'wss://h/?token=hunter2'}\n",
     LINK "  upstream: {url: 'hunter2'}\n",
-    LINK "  upstream: {url: ['ws://hunter2/', 'ws://hunter2/']}\n",
+    LINK "  upstream: {url: ['ws://h/', 'ws://hunter2:x/']}\n",
     LINK "  upstream: {url: '${env:WSKEEP_TEST_SECRET}'}\n",
     LINK "  upstream: {url: 'ws://h/', headers: {A: \"hunter2\\n\"}}\n",
     LINK "  upstream: {url: 'ws://h/', headers: {'Authorization: Bearer hunter2': }}\n",
@@ -421,6 +435,10 @@ static const char *const with_secret[] = {
     LINK "  upstream: {url: 'ws://h/', headers: {Host: hunter2}}\n",
     LINK "  upstream: {url: 'ws://h/', headers: {A: b, a: hunter2}}\n",
     LINK "  upstream: {url: 'ws://h/', proxy: 'http://u:hunter2@p'}\n",
+    LINK "  upstream: {url: 'ws://h/', proxy: 'http://hunter2@p:1'}\n",
+    LINK "  upstream: {url: 'ws://h/', proxy: 'hunter2'}\n",
+    LINK "  upstream: {url: 'ws://h/', proxy: 'socks5://u:hunter2@p:1/x'}\n",
+    LINK "  upstream: {url: 'ws://h/', proxy: {u: hunter2}}\n",
     LINK "  upstream: {url: 'ws://h/', Authorization: 'Bearer hunter2'}\n",
     LINK UPSTREAM "  client: {token: hunter2}\n",
     "admin: {token: hunter2}\n",
@@ -687,9 +705,9 @@ START_TEST(files_of_headers_and_url_are_kept_for_every_attempt)
              "    cookies: off\n");
     unsetenv("WSKEEP_TEST_SECRET");
     const struct config_upstream *upstream = &config->links[0]->upstream;
-    ck_assert_str_eq(upstream->url.host, "h");
-    ck_assert_str_eq(upstream->url.target, "/?q=1&t=&r");
-    check_template(&upstream->target, "/?q=1&t=", "token", "&r");
+    ck_assert_str_eq(upstream->urls[0].host, "h");
+    ck_assert_str_eq(upstream->urls[0].target, "/?q=1&t=&r");
+    check_template(&upstream->targets[0], "/?q=1&t=", "token", "&r");
     check_template(&upstream->headers[0].value, "Bearer ", "/nonexistent/a", "");
     ck_assert_uint_eq(upstream->headers[1].value.file_count, 0);
     ck_assert_str_eq(upstream->headers[1].value.pieces[0], "${file:/b}");
@@ -712,7 +730,8 @@ START_TEST(what_is_written_is_what_is_read)
         "  listen: ['ws://LOCALHOST:9001', 'ws://[::1]:9002', 'ws+unix:/run/a b.sock']\n"
         "  client: {mode: 0600, owner: root, group: 12, allow_origins: ['HTTPS://A.b'],\n"
         "           heartbeat: {interval: never}}\n"
-        "  upstream: {url: 'ws://H:81/p?q', path: append, headers: {A: b c, D: ''},\n"
+        "  upstream: {url: ['ws://H:81/p?q', 'ws://i/'], proxy: 'socks5://u:p@Q:9', path: append, "
+        "headers: {A: b c, D: ''},\n"
         "             subprotocols: [x, y]}\n"
         "  reconnect: {multiplier: 1.5, jitter: none}\n"
         "  close_rules:\n"
@@ -736,15 +755,20 @@ START_TEST(what_is_written_is_what_is_read)
     ck_assert_uint_eq(link->client.group, 12);
     ck_assert_str_eq(link->client.allow_origins.items[0], "https://a.b");
     ck_assert_uint_eq(link->session.client_heartbeat.interval_ms, SETTINGS_NEVER);
-    ck_assert_str_eq(link->upstream.url.host, "h");
-    ck_assert_str_eq(link->upstream.url.target, "/p?q");
+    ck_assert_str_eq(link->upstream.urls[0].host, "h");
+    ck_assert_str_eq(link->upstream.urls[0].target, "/p?q");
+    ck_assert_uint_eq(link->upstream.url_count, 2);
+    ck_assert_str_eq(link->upstream.urls[1].host, "i");
+    ck_assert_int_eq(link->upstream.proxy.kind, PROXY_SOCKS5);
+    ck_assert_str_eq(link->upstream.proxy.host, "q");
+    ck_assert_str_eq(link->upstream.proxy.password, "p");
     ck_assert_int_eq(link->upstream.path, CONFIG_PATH_APPEND);
     ck_assert_uint_eq(link->upstream.header_count, 2);
     ck_assert_str_eq(link->upstream.headers[0].name, "A");
     ck_assert_uint_eq(link->upstream.headers[0].value.file_count, 0);
     ck_assert_str_eq(link->upstream.headers[0].value.pieces[0], "b c");
     ck_assert_str_eq(link->upstream.headers[1].value.pieces[0], "");
-    ck_assert_ptr_null(link->upstream.target.pieces);
+    ck_assert_ptr_null(link->upstream.targets[0].pieces);
     ck_assert_str_eq(link->upstream.subprotocols.items[1], "y");
     ck_assert_uint_eq(link->session.backoff.multiplier_milli, 1500);
     ck_assert(!link->session.backoff.jitter);
@@ -788,7 +812,7 @@ START_TEST(one_link_fits_on_the_command_line)
     ck_assert_ptr_nonnull(config);
     ck_assert_str_eq(config->links[0]->name, "default");
     ck_assert_uint_eq(config->links[0]->listens[0].port, 9001);
-    ck_assert_uint_eq(config->links[0]->upstream.url.port, 9000);
+    ck_assert_uint_eq(config->links[0]->upstream.urls[0].port, 9000);
     config_free(config);
     ck_assert_ptr_null(config_from_options("9001", "wss://h/", &errors));
     format_all(&errors, out);
