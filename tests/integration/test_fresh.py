@@ -307,6 +307,46 @@ def test_file_that_hangs(scene: Scene, tmp_path: pathlib.Path) -> None:
     daemon.stop()  # with "deader" still hanging
 
 
+def test_many_attempts_leave_nothing(scene: Scene, tmp_path: pathlib.Path) -> None:
+    """Hundreds of attempts with secrets and cookies, failed and open: no growth."""
+    token = tmp_path / "token"
+    token.write_text(SECRET)
+    upstream = Upstream(scene)
+    upstream.fields = [("Set-Cookie", "a=b")]
+    kept = scene.keep(
+        upstream.url,
+        upstream=bearer(token),
+        reconnect={"initial_delay": "1ms", "max_delay": "100ms", "multiplier": 1},
+        close_rules=[
+            {"http": 403, "then": "reconnect"},
+            {"cause": "secret-unreadable", "then": "reconnect"},
+        ],
+    )
+    scene.client(kept.url)
+    kept.wait_open()
+    upstream.status = 403
+
+    def fail(count: int) -> tuple[int, int]:
+        waits = len(kept.daemon.moves(to="waiting")) + count
+        kept.daemon.wait_for_move("waiting", waits)
+        return kept.daemon.descriptor_count, kept.daemon.resident_bytes
+
+    upstream.cut()
+    fail(100)
+    token.unlink()
+    descriptors, resident = fail(100)
+    token.write_text(SECRET)
+    fail(200)
+    token.unlink()
+    descriptors_later, resident_later = fail(100)
+    assert abs(descriptors_later - descriptors) <= 1  # an attempt may be under way
+    assert is_sanitized() or resident_later - resident < 1 << 20
+    upstream.status = 101
+    token.write_text(SECRET)
+    kept.daemon.wait_for_move("open", 2)
+    assert upstream.values("Cookie") == ["a=b"]
+
+
 def test_secret_is_never_logged(scene: Scene, tmp_path: pathlib.Path) -> None:
     """At debug level, through every end that an attempt with a secret may have."""
     token = tmp_path / "token"
