@@ -14,7 +14,7 @@ import socket
 import struct
 import subprocess
 import threading
-from typing import Iterator, Optional, Union
+from typing import Callable, Iterator, Optional, Union
 
 import pytest
 
@@ -30,6 +30,8 @@ SERVER = "127.0.0.53"
 A, AAAA = 1, 28
 NOERROR, SERVFAIL, NXDOMAIN = 0, 2, 3
 
+Answer = Union[str, "list[str]"]
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -40,15 +42,15 @@ def _call(name: str, *arguments: object) -> None:
 
 
 class NameServer:
-    """Answers what `answers` says: addresses, or how it fails.  Names that it does not have do
-    not exist."""
+    """Answers what `answers` says: addresses, or how it fails, or a function that says it.  Names
+    that it does not have do not exist."""
 
     HANGS = "hangs"
     FAILS = "fails"  #: SERVFAIL
     GONE = "gone"  #: NXDOMAIN
 
     def __init__(self) -> None:
-        self.answers: dict[str, Union[str, list[str]]] = {}
+        self.answers: dict[str, Union[Answer, Callable[[], Answer]]] = {}
         self.asked: list[str] = []  #: one for each question for an IPv4 address
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((SERVER, 53))
@@ -79,6 +81,8 @@ class NameServer:
         if kind == A:
             self.asked.append(name)
         found = self.answers.get(name, self.GONE)
+        if callable(found):
+            found = found()
         if found == self.HANGS:
             return None
         records = []
