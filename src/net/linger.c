@@ -45,7 +45,7 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
     int error;
     (void)fd;
     (void)what;
-    ssize_t got = conn_read(conn, worker->receive_buffer, WORKER_RECEIVE_BYTES, &error);
+    ssize_t got = conn_read_wire(conn, worker->receive_buffer, WORKER_RECEIVE_BYTES, &error);
     if (got > 0 || got == -1)
         return;
     if (got == 0 && !conn->is_shut && !conn_is_flushed(conn))
@@ -83,6 +83,8 @@ static void take_over(struct lingering *lingering, struct conn *from)
     to->read_ended = state.read_ended;
     to->write_error = state.write_error;
     to->is_shut = state.is_shut;
+    to->tls = state.tls;
+    from->tls = NULL;
     unsent_move(&to->unsent, &from->unsent);
 }
 

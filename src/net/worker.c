@@ -81,7 +81,8 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
     worker->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
     if (worker->base)
         worker->resolver = resolver_new(worker->base);
-    if (!worker->resolver || !worker->receive_buffer || !worker->send_buffer ||
+    worker->tls = tls_worker_new();
+    if (!worker->resolver || !worker->tls || !worker->receive_buffer || !worker->send_buffer ||
         worker->timer_fd < 0)
         goto fail;
     event_assign(&worker->timer_event, worker->base, worker->timer_fd, EV_READ | EV_PERSIST,
@@ -100,6 +101,7 @@ void worker_clear(struct worker *worker)
     relay_end_all(worker);
     linger_end_all(worker);
     resolver_free(worker->resolver);
+    tls_worker_free(worker->tls);
     timers_clear(&worker->timers);
     free(worker->receive_buffer);
     free(worker->send_buffer);
@@ -113,6 +115,7 @@ void worker_clear(struct worker *worker)
     worker->base = NULL;
     worker->timer_fd = -1;
     worker->resolver = NULL;
+    worker->tls = NULL;
     worker->receive_buffer = NULL;
     worker->send_buffer = NULL;
 }

@@ -18,6 +18,7 @@
 #include "core/budget.h"
 #include "log/log.h"
 #include "net/chance.h"
+#include "net/conn_tls.h"
 #include "net/gather.h"
 #include "net/resolver.h"
 #include "net/timers.h"
@@ -45,6 +46,7 @@ struct worker {
     struct chance chance;
     struct timers timers;
     struct resolver *resolver;
+    struct tls_worker *tls;
 
     uint64_t now_ms;    /* of this turn, once it was asked for */
     bool now_is_read;
