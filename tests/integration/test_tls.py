@@ -796,6 +796,26 @@ def test_session_belongs_to_one_server(
         assert reused == [False, True]
 
 
+@pytest.mark.slow(5)
+def test_session_does_not_outlive_its_certificate(scene: Scene, authority: Authority) -> None:
+    """Resumed, a server shows no certificate; once the first one has expired, it must."""
+    brief = authority.identity("127.0.0.1", valid_for=datetime.timedelta(seconds=4))
+    server = server_of(scene, "websockets", brief)
+    wire = scene.wire(server)
+    kept = keep(scene, authority, wire.port)
+    client = scene.client(kept.url)
+    kept.wait_open()
+
+    def is_refused() -> bool:
+        if kept.is_open:
+            wire.reset()
+        return bool(kept.daemon.moves(cause="tls-untrusted", why="certificate has expired"))
+
+    wait_until(is_refused, "the certificate to be refused")
+    assert kept.daemon.find("secured", tls_session="resumed")
+    assert client.is_open
+
+
 # ---- clients ----------------------------------------------------------------------------------
 
 
