@@ -229,7 +229,7 @@ static void fail(struct conn_tls *tls)
     unsigned long code = ERR_peek_last_error();
     long verdict = SSL_get_verify_result(tls->ssl);
     tls->end = CONN_TLS_FAILED;
-    if (!tls->is_ready && tls->context->verifies && verdict != X509_V_OK) {
+    if (tls->context->verifies && verdict != X509_V_OK) {
         tls->end = CONN_TLS_UNTRUSTED;
         tls->why = X509_verify_cert_error_string(verdict);
         return;

@@ -65,6 +65,7 @@ class Identity:
     ) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.cert, self.key)
+        context.options &= ~0x80  # SSL_OP_IGNORE_UNEXPECTED_EOF: an end without goodbye is seen
         if version is not None:
             context.minimum_version = context.maximum_version = version
         if client_ca is not None:
