@@ -505,7 +505,7 @@ static void report_inbox(struct net_session *net)
 {
     struct client *client = &net->client;
     struct session_actions actions;
-    uint64_t inbox_bytes = client->conn.unsent.bytes;
+    uint64_t inbox_bytes = conn_unsent_bytes(&client->conn);
     session_client_written(&net->core, client->conn.written_offset, relay_now(net));
     if (inbox_bytes == client->inbox_bytes && !net->core.upstream_full)
         return;

@@ -84,10 +84,16 @@ void conn_write_unsent(struct conn *conn);
 /* Forget what was left: the peer would not know what to do with it. */
 void conn_drop_unsent(struct conn *conn);
 
+/* What was given, and is not with the kernel; with tls: as it will be sent. */
+static inline uint64_t conn_unsent_bytes(const struct conn *conn)
+{
+    return conn->unsent.bytes + (conn->tls ? conn_tls_held_bytes(conn->tls) : 0);
+}
+
 /* Everything that was given is with the kernel, or never will be. */
 static inline bool conn_is_flushed(const struct conn *conn)
 {
-    return conn->unsent.bytes == 0 && (!conn->tls || conn_tls_is_flushed(conn->tls));
+    return conn_unsent_bytes(conn) == 0;
 }
 
 /* End our side of the stream.  Nothing is written after this. */

@@ -204,9 +204,9 @@ bool conn_tls_is_ready(const struct conn_tls *tls)
     return tls->is_ready;
 }
 
-bool conn_tls_is_flushed(const struct conn_tls *tls)
+uint64_t conn_tls_held_bytes(const struct conn_tls *tls)
 {
-    return tls->held.bytes == 0;
+    return tls->held.bytes;
 }
 
 enum conn_tls_end conn_tls_end(const struct conn_tls *tls, const char **why)

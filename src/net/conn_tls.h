@@ -69,7 +69,7 @@ void conn_tls_say_goodbye(struct conn *conn);
 /* Bytes that were to be sent were dropped: what the peer has is no whole stream any more. */
 void conn_tls_tear(struct conn *conn);
 
-/* It holds nothing back. */
-bool conn_tls_is_flushed(const struct conn_tls *tls);
+/* Plain bytes that wait for the peer to end what it is saying. */
+uint64_t conn_tls_held_bytes(const struct conn_tls *tls);
 
 #endif

@@ -45,9 +45,15 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
     int error;
     (void)fd;
     (void)what;
-    ssize_t got = conn_read_wire(conn, worker->receive_buffer, WORKER_RECEIVE_BYTES, &error);
-    if (got > 0 || got == -1)
+    ssize_t got = conn->is_shut ? conn_read_wire(conn, worker->receive_buffer,
+                                                 WORKER_RECEIVE_BYTES, &error)
+                                : conn_read(conn, worker->receive_buffer, WORKER_RECEIVE_BYTES,
+                                            &error);
+    if (got > 0 || got == -1) {
+        if (!conn->is_shut && conn_is_flushed(conn))
+            shut(lingering); /* with TLS, reading may be what writing waits for */
         return;
+    }
     if (got == 0 && !conn->is_shut && !conn_is_flushed(conn))
         return; /* it has nothing more to say, and may still listen */
     end(lingering);

@@ -166,6 +166,8 @@ static bool fill_clients(struct tls_context *context, const struct config_client
     if (!load_identity(ssl_context, "client.tls.cert", tls->cert, "client.tls.key", tls->key,
                        error))
         return false;
+    /* Tickets are enough: a cache would hold a session for each client that ever came. */
+    SSL_CTX_set_session_cache_mode(ssl_context, SSL_SESS_CACHE_OFF);
     if (SSL_CTX_set_session_id_context(ssl_context, about, sizeof(about) - 1) != 1)
         return fail_ssl(error);
     if (tls->client_ca[0] == '\0')

@@ -419,14 +419,15 @@ static void received(struct net_session *net, uint8_t *data, size_t bytes)
     }
 }
 
-/* Something was read, or nothing yet: is the server who it should be? */
-static void continue_securing(struct net_session *net)
+/* Something came: is the server who it should be?  True: it is, and was asked. */
+static bool continue_securing(struct net_session *net)
 {
     if (!conn_tls_is_ready(net->upstream.conn.tls))
-        return;
+        return false;
     report_secured(net);
     secured(net);
     relay_touch(net);
+    return net->upstream.stage == UPSTREAM_UPGRADING;
 }
 
 static enum cause end_cause(struct net_session *net, int error)
@@ -455,9 +456,10 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
     (void)what;
     ssize_t got = conn_read(&net->upstream.conn, worker->receive_buffer, WORKER_RECEIVE_BYTES,
                             &error);
-    if (net->upstream.stage == UPSTREAM_SECURING && (got > 0 || got == -1))
-        continue_securing(net);
-    if (got == -1 || net->upstream.stage == UPSTREAM_NONE)
+    bool goes_on = got > 0 || got == -1;
+    if (goes_on && net->upstream.stage == UPSTREAM_SECURING && !continue_securing(net))
+        return;
+    if (got == -1)
         return;
     if (got > 0)
         received(net, worker->receive_buffer, (size_t)got);

@@ -304,6 +304,37 @@ def test_last_message_and_close_notify_in_one_piece(
     wait_until(lambda: answers == ["goodbye"], "our goodbye")
 
 
+def test_garbage_on_an_open_connection(
+    scene: Scene, authority: Authority, identity: Identity
+) -> None:
+    """What came before it counts, nothing after; then there is a new connection."""
+    context = identity.server_context()
+
+    def script(connection: RawServerConnection) -> None:
+        raw = connection.socket.dup()
+        secure_server(connection, context)
+        connection.upgrade()
+        if connection.number == 1:
+            connection.send_text("good")
+            raw.sendall(b"\x17\x03\x03\x00\x20" + b"\x81\x04evil" * 5 + b"xx")
+            wait_for_end(raw)
+        raw.close()
+        connection.send_text("again")
+        connection.serve_to_end(answer_pings)
+
+    server = scene.raw_server(script)
+    kept = keep(
+        scene,
+        authority,
+        server.port,
+        close_rules=[{"cause": "tls-failed", "then": "reconnect"}],
+    )
+    client = scene.client(kept.url)
+    move = kept.daemon.wait_for_move("waiting", cause="tls-failed", from_="open")
+    assert move["why"] == "decryption failed or bad record mac"
+    wait_until(lambda: client.texts == ["good", "again"], lambda: str(client.texts))
+
+
 def test_end_is_not_cut_short(scene: Scene, authority: Authority, identity: Identity) -> None:
     """After our Close comes close_notify, then the end of TCP."""
     ends: list[object] = []
