@@ -163,6 +163,13 @@ void link_config_release(struct link_config *link)
     strings_clear(&link->upstream.forward_headers);
     explicit_bzero(&link->upstream.proxy, sizeof(link->upstream.proxy));
     strings_clear(&link->upstream.subprotocols);
+    free(link->client.tls.cert);
+    free(link->client.tls.key);
+    free(link->client.tls.client_ca);
+    free(link->upstream.tls.ca);
+    free(link->upstream.tls.cert);
+    free(link->upstream.tls.key);
+    free(link->upstream.tls.server_name);
     for (size_t i = 0; i < link->session.close_rule_count; i++)
         free(link->session.close_rules[i].reason);
     free(link->session.close_rules);

@@ -33,6 +33,7 @@ struct config_listen {
     char *text; /* as written: "ws://127.0.0.1:9001", "ws+unix:/run/wskeep/game.sock" */
     char *host; /* TCP: an address, or a name such as localhost */
     uint16_t port;
+    bool tls;   /* TCP: wss:// */
     char *path; /* Unix */
     char *name; /* systemd: FileDescriptorName= */
 };
@@ -40,6 +41,24 @@ struct config_listen {
 struct config_strings {
     char **items;
     size_t count;
+};
+
+/* Files are named as the daemon opens them; "" for none. */
+struct config_client_tls {
+    char *cert; /* and the chain behind it */
+    char *key;
+    char *client_ca;
+};
+
+enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
+
+struct config_upstream_tls {
+    char *ca; /* "": the system's list */
+    char *cert;
+    char *key;
+    char *server_name; /* "": the host of the URL */
+    bool verify;
+    enum config_tls_version min_version;
 };
 
 struct config_client {
@@ -51,6 +70,7 @@ struct config_client {
     uint32_t max_clients;
     struct message_limits limits; /* max_message, max_fragments */
     uint64_t handshake_timeout_ms;
+    struct config_client_tls tls;
 };
 
 enum config_path { CONFIG_PATH_FIXED, CONFIG_PATH_APPEND };
@@ -84,6 +104,7 @@ struct config_upstream {
     enum config_cookies cookies;
     struct config_strings subprotocols;
     struct message_limits limits;
+    struct config_upstream_tls tls;
 };
 
 /* One entry under `links:`.  Shared by the link's sessions: counted references. */

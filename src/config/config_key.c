@@ -239,6 +239,12 @@ void config_key_expected(const struct config_key *key, char *out)
     case CONFIG_TEXT:
         text_add(out, "a text");
         break;
+    case CONFIG_FILE:
+        text_add(out, "the path of a file");
+        break;
+    case CONFIG_HOST:
+        text_add(out, "a host name or an address, without a port");
+        break;
     case CONFIG_NAME:
         text_add(out, "at most %" PRIu64 " of a-z, 0-9 and -", key->maximum);
         break;

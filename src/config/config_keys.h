@@ -26,6 +26,8 @@ enum config_key_type {
     CONFIG_NUMBER_TYPE_COUNT,
 
     CONFIG_TEXT = CONFIG_NUMBER_TYPE_COUNT, /* char *; maximum: bytes */
+    CONFIG_FILE,                            /* char *; its path, seen from the configuration */
+    CONFIG_HOST,                            /* char *; a name or an address, or "" */
     CONFIG_NAME,                            /* char *; of a link */
     CONFIG_RANGE,                           /* two uint16_t: first, last */
     CONFIG_ORIGINS,                         /* struct config_strings; maximum: items */

@@ -1,3 +1,4 @@
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -123,12 +124,9 @@ static bool read_listen_tcp(struct config_reader *reader, const struct config_no
                            url_mistake(result));
         return false;
     }
-    if (url.tls) {
-        config_reader_fail(reader, node, "wss:// is not supported yet, expected ws://HOST:PORT");
-        return false;
-    }
     if (!url.port_given) {
-        config_reader_fail(reader, node, "no port, expected ws://HOST:PORT");
+        config_reader_fail(reader, node, "no port, expected %s://HOST:PORT",
+                           url.tls ? "wss" : "ws");
         return false;
     }
     if (strcmp(url.target, "/") != 0) {
@@ -138,6 +136,7 @@ static bool read_listen_tcp(struct config_reader *reader, const struct config_no
     }
     listen->kind = CONFIG_LISTEN_TCP;
     listen->port = url.port;
+    listen->tls = url.tls;
     listen->host = strdup(url.host);
     if (listen->host == NULL)
         config_errors_no_memory(reader->errors);
@@ -315,8 +314,6 @@ static void read_url_one(struct config_reader *reader, const struct config_key *
         return;
     if (result != URL_OK)
         config_reader_fail(reader, node, "%s, expected ws://HOST:PORT/PATH", url_mistake(result));
-    else if (url->tls)
-        config_reader_fail(reader, node, "wss:// is not supported yet, expected ws://");
     else
         link->upstream.url_count++;
 }
@@ -499,6 +496,28 @@ static const char *check_host(char *text)
         strspn(text + 1, "0123456789abcdef:.") == bytes - 2)
         return NULL; /* an IPv6 address, as the Host header has it */
     return strspn(text, allowed) == bytes ? NULL : "not a host name";
+}
+
+void config_read_host(struct config_reader *reader, const struct config_key *key,
+                      const struct config_node *node, char **field)
+{
+    char *text = config_reader_text(reader, key, node);
+    if (text == NULL)
+        return;
+    struct in6_addr address;
+    bool is_ok = text[0] == '\0' || inet_pton(AF_INET6, text, &address) == 1;
+    /* OpenSSL takes a name with a dot in front for all names that end so. */
+    if (!is_ok)
+        is_ok = text[0] != '.' && text[0] != '[' && check_host(text) == NULL;
+    if (!is_ok) {
+        char expected[CONFIG_KEY_TEXT_BYTES];
+        config_key_expected(key, expected);
+        config_reader_fail(reader, node, "\"%.100s\" is none, expected %s", node->text, expected);
+        free(text);
+        return;
+    }
+    free(*field);
+    *field = text;
 }
 
 static const char *check_subprotocol(const char *text)
@@ -700,10 +719,59 @@ static void check_at_least(struct config_reader *reader, const struct config_nod
     config_reader_leave(reader, path_bytes);
 }
 
+/* These two keys are given together. */
+static void check_key_pair(struct config_reader *reader, const struct config_node *node,
+                           const char *cert, const char *cert_value, const char *key,
+                           const char *key_value)
+{
+    if ((cert_value[0] == '\0') == (key_value[0] == '\0'))
+        return;
+    const char *given = cert_value[0] != '\0' ? cert : key;
+    const char *missing = cert_value[0] != '\0' ? key : cert;
+    size_t path_bytes = config_reader_enter(reader, ".%s", given);
+    config_reader_fail(reader, config_node_find(node, given), "%s is missing, expected both",
+                       missing);
+    config_reader_leave(reader, path_bytes);
+}
+
+static void check_tls(struct config_reader *reader, const struct config_node *node,
+                      const struct link_config *link)
+{
+    const struct config_client_tls *client = &link->client.tls;
+    const struct config_upstream_tls *upstream = &link->upstream.tls;
+    check_key_pair(reader, node, "client.tls.cert", client->cert, "client.tls.key", client->key);
+    check_key_pair(reader, node, "upstream.tls.cert", upstream->cert, "upstream.tls.key",
+                   upstream->key);
+
+    const struct config_listen *listen = NULL;
+    for (size_t i = 0; i < link->listen_count && listen == NULL; i++)
+        if (link->listens[i].tls)
+            listen = &link->listens[i];
+    const char *path = listen != NULL                  ? "listen"
+                       : client->cert[0] != '\0'       ? "client.tls.cert"
+                       : client->key[0] != '\0'        ? "client.tls.key"
+                       : client->client_ca[0] != '\0'  ? "client.tls.client_ca"
+                                                       : NULL;
+    bool has_identity = client->cert[0] != '\0' || client->key[0] != '\0';
+    if (path == NULL || (listen != NULL && has_identity))
+        return;
+    size_t path_bytes = config_reader_enter(reader, ".%s", path);
+    if (listen != NULL)
+        config_reader_fail(reader, config_node_find(node, path),
+                           "%.200s wants a certificate, expected client.tls.cert and "
+                           "client.tls.key",
+                           listen->text);
+    else
+        config_reader_fail(reader, config_node_find(node, path),
+                           "nobody would see it, expected a listener with wss://");
+    config_reader_leave(reader, path_bytes);
+}
+
 void config_check_link(struct config_reader *reader, const struct config_node *node,
                        const struct link_config *link)
 {
     const struct session_settings *session = &link->session;
+    check_tls(reader, node, link);
     check_at_least(reader, node, "reconnect.max_delay", session->backoff.max_delay_ms,
                    "reconnect.initial_delay", session->backoff.initial_delay_ms,
                    config_value_format_duration);

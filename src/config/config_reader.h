@@ -60,6 +60,8 @@ void config_read_proxy(struct config_reader *reader, const struct config_key *ke
                        const struct config_node *node, struct link_config *link);
 void config_read_headers(struct config_reader *reader, const struct config_key *key,
                          const struct config_node *node, struct link_config *link);
+void config_read_host(struct config_reader *reader, const struct config_key *key,
+                      const struct config_node *node, char **field);
 void config_read_strings(struct config_reader *reader, const struct config_key *key,
                          const struct config_node *node, struct config_strings *strings);
 void config_read_close_rules(struct config_reader *reader, const struct config_key *key,

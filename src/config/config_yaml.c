@@ -113,6 +113,14 @@ static void read_number(struct config_reader *reader, const struct config_key *k
     free(text);
 }
 
+/* Takes text over. */
+static void store_text(const struct config_key *key, void *base, char *text)
+{
+    char **field = (char **)(void *)((char *)base + key->offset);
+    free(*field);
+    *field = text;
+}
+
 static void read_text(struct config_reader *reader, const struct config_key *key,
                       const struct config_node *node, void *base)
 {
@@ -125,9 +133,28 @@ static void read_text(struct config_reader *reader, const struct config_key *key
         free(text);
         return;
     }
-    char **field = (char **)(void *)((char *)base + key->offset);
-    free(*field);
-    *field = text;
+    store_text(key, base, text);
+}
+
+/* Seen from the file that names it, as in ${file:PATH}. */
+static void read_file_path(struct config_reader *reader, const struct config_key *key,
+                           const struct config_node *node, void *base)
+{
+    char *text = config_reader_text(reader, key, node);
+    if (text == NULL)
+        return;
+    if (strlen(text) > key->maximum) {
+        config_reader_fail(reader, node, "%zu bytes long, expected at most %zu", strlen(text),
+                           (size_t)key->maximum);
+        free(text);
+        return;
+    }
+    char *path = text[0] != '\0' ? config_file_beside(reader->file, text) : strdup("");
+    free(text);
+    if (path == NULL)
+        config_errors_no_memory(reader->errors);
+    else
+        store_text(key, base, path);
 }
 
 /* A value that is no number, of a key that is not built: is it empty? */
@@ -161,6 +188,12 @@ static void read_key(struct config_reader *reader, const struct config_key *key,
     switch (key->type) {
     case CONFIG_TEXT:
         read_text(reader, key, node, base);
+        return;
+    case CONFIG_FILE:
+        read_file_path(reader, key, node, base);
+        return;
+    case CONFIG_HOST:
+        config_read_host(reader, key, node, (char **)(void *)((char *)base + key->offset));
         return;
     case CONFIG_NAME:
         config_read_name(reader, key, node, base);
@@ -481,5 +514,8 @@ struct config *config_from_options(const char *listen, const char *upstream,
     read_option(&reader, "", "links[].name", "default", link);
     read_option(&reader, "--listen", "links[].listen", listen, link);
     read_option(&reader, "--upstream", "links[].upstream.url", upstream, link);
+    if (link->listen_count > 0 && link->listens[0].tls)
+        config_errors_add(errors, "", 0, 0, "--listen",
+                          "wss:// wants a certificate, expected client.tls in a file");
     return finish(config, errors);
 }

@@ -27,6 +27,7 @@ enum {
 
 static void on_read(evutil_socket_t fd, short what, void *argument);
 static void on_write(evutil_socket_t fd, short what, void *argument);
+static void leave(struct net_session *net);
 
 void client_did_not_run(struct net_session *net)
 {
@@ -48,6 +49,19 @@ static bool is_unix_socket(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &bytes) == 0 && family == AF_UNIX;
 }
 
+/* Its handshake comes first; the head is read out of what follows. */
+static void secure(struct net_session *net)
+{
+    struct conn *conn = &net->client.conn;
+    struct conn_tls *tls = conn_tls_new_of_client(net->worker->tls, net->link->tls.clients);
+    if (tls) {
+        conn_secure(conn, tls);
+        return;
+    }
+    conn_close(conn, true); /* no memory: it sees that, and may try again */
+    leave(net);
+}
+
 void client_begin(struct net_session *net, int fd, const struct config_listen *listen)
 {
     struct client *client = &net->client;
@@ -61,6 +75,8 @@ void client_begin(struct net_session *net, int fd, const struct config_listen *l
         conn_set_no_delay(fd);
     conn_open(&client->conn, fd, is_unix, net->worker->base, on_read, on_write, net);
     conn_set_reading(&client->conn, true);
+    if (listen->tls)
+        secure(net);
 }
 
 static void drop_kept(struct client *client)
@@ -481,6 +497,10 @@ static void ended(struct net_session *net, bool is_eof)
     struct client *client = &net->client;
     if (client->stage == CLIENT_OPEN && is_eof && client->close_was_received)
         return;
+    const char *why;
+    if (client->stage == CLIENT_HEAD && client->conn.tls &&
+        conn_tls_end(client->conn.tls, &why) > CONN_TLS_CLOSED)
+        report_client_tls_failed(net, why);
     conn_close(&client->conn, false);
     leave(net);
     if (net->is_begun)
@@ -536,7 +556,7 @@ static void report_inbox(struct net_session *net)
 {
     struct client *client = &net->client;
     struct session_actions actions;
-    uint64_t inbox_bytes = client->conn.unsent.bytes;
+    uint64_t inbox_bytes = conn_unsent_bytes(&client->conn);
     session_client_written(&net->core, client->conn.written_offset, relay_now(net));
     if (inbox_bytes == client->inbox_bytes && !net->core.upstream_full)
         return;

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/conn_private.h"
 #include "net/tcp_flight.h"
 
 enum { PIECES_MAX = 16 }; /* 1 MiB of unsent chunks in one call */
@@ -33,6 +34,13 @@ void conn_open(struct conn *conn, int fd, bool is_unix, struct event_base *base,
     event_assign(&conn->write_event, base, fd, EV_WRITE, on_write, argument);
 }
 
+void conn_secure(struct conn *conn, struct conn_tls *tls)
+{
+    assert(!conn->tls && conn->queued_offset == 0);
+    conn->tls = tls;
+    conn_tls_begin(conn);
+}
+
 int conn_detach(struct conn *conn)
 {
     int fd = conn->fd;
@@ -47,6 +55,12 @@ int conn_detach(struct conn *conn)
 
 void conn_close(struct conn *conn, bool reset)
 {
+    if (conn->tls) {
+        if (conn->fd >= 0 && !reset && !conn->is_shut)
+            conn_tls_say_goodbye(conn);
+        conn_tls_free(conn->tls);
+        conn->tls = NULL;
+    }
     unsent_clear(&conn->unsent);
     if (conn->fd < 0)
         return;
@@ -69,6 +83,9 @@ void conn_set_reading(struct conn *conn, bool reading)
     if (!reading)
         event_del(&conn->read_event);
     conn->is_reading = reading;
+    const char *why;
+    if (reading && conn->tls && conn_tls_end(conn->tls, &why) != CONN_TLS_GOES_ON)
+        event_active(&conn->read_event, EV_READ, 0); /* it was read, and not reported yet */
 }
 
 void conn_wait_writable(struct conn *conn)
@@ -95,7 +112,13 @@ bool conn_has_ended(const struct conn *conn)
 
 /* ---- reading ------------------------------------------------------------------------------ */
 
-ssize_t conn_read(struct conn *conn, uint8_t *data, size_t capacity, int *error)
+void conn_end_reading(struct conn *conn)
+{
+    conn_set_reading(conn, false);
+    conn->read_ended = true;
+}
+
+ssize_t conn_read_wire(struct conn *conn, uint8_t *data, size_t capacity, int *error)
 {
     ssize_t got = recv(conn->fd, data, capacity, 0);
     if (got > 0)
@@ -107,14 +130,20 @@ ssize_t conn_read(struct conn *conn, uint8_t *data, size_t capacity, int *error)
         *error = conn->write_error; /* the write has taken the socket's error away */
         got = -1;
     }
-    conn_set_reading(conn, false);
-    conn->read_ended = true;
+    conn_end_reading(conn);
     return got == 0 ? 0 : -2;
+}
+
+ssize_t conn_read(struct conn *conn, uint8_t *data, size_t capacity, int *error)
+{
+    if (conn->tls)
+        return conn_tls_read(conn, data, capacity, error);
+    return conn_read_wire(conn, data, capacity, error);
 }
 
 /* ---- writing ------------------------------------------------------------------------------ */
 
-static void fail_writing(struct conn *conn, int error)
+void conn_fail_writing(struct conn *conn, int error)
 {
     conn->write_error = error;
     conn_drop_unsent(conn);
@@ -122,6 +151,8 @@ static void fail_writing(struct conn *conn, int error)
 
 void conn_drop_unsent(struct conn *conn)
 {
+    if (conn->tls)
+        conn_tls_tear(conn);
     unsent_clear(&conn->unsent);
     if (conn->fd >= 0 && conn->is_waiting) {
         event_del(&conn->write_event);
@@ -138,11 +169,12 @@ static size_t write_pieces(struct conn *conn, struct iovec *pieces, int count)
         done = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
     while (done < 0 && errno == EINTR);
     if (done >= 0) {
-        conn->written_offset += (uint64_t)done;
+        if (!conn->tls)
+            conn->written_offset += (uint64_t)done;
         return (size_t)done;
     }
     if (errno != EAGAIN && errno != EWOULDBLOCK)
-        fail_writing(conn, errno);
+        conn_fail_writing(conn, errno);
     return 0;
 }
 
@@ -157,13 +189,20 @@ static void keep_rest(struct conn *conn, const struct iovec *pieces, int count, 
         }
         const uint8_t *from = (const uint8_t *)pieces[i].iov_base + done;
         if (!unsent_append(&conn->unsent, from, bytes - done)) {
-            fail_writing(conn, ENOMEM); /* a hole in the stream cannot be mended */
+            conn_fail_writing(conn, ENOMEM); /* a hole in the stream cannot be mended */
             return;
         }
         done = 0;
     }
     if (conn->unsent.bytes > 0)
         conn_wait_writable(conn);
+}
+
+void conn_put(struct conn *conn, struct iovec *pieces, int count, size_t bytes)
+{
+    size_t done = conn->unsent.bytes == 0 ? write_pieces(conn, pieces, count) : 0;
+    if (done < bytes && !conn->write_error)
+        keep_rest(conn, pieces, count, done);
 }
 
 void conn_write(struct conn *conn, struct iovec *pieces, int count)
@@ -176,9 +215,10 @@ void conn_write(struct conn *conn, struct iovec *pieces, int count)
     conn->queued_offset += bytes;
     if (conn->write_error || conn->is_shut)
         return;
-    size_t done = conn->unsent.bytes == 0 ? write_pieces(conn, pieces, count) : 0;
-    if (done < bytes && !conn->write_error)
-        keep_rest(conn, pieces, count, done);
+    if (conn->tls)
+        conn_tls_write(conn, pieces, count);
+    else
+        conn_put(conn, pieces, count, bytes);
 }
 
 void conn_write_bytes(struct conn *conn, const void *data, size_t bytes)
@@ -198,6 +238,8 @@ void conn_write_unsent(struct conn *conn)
     if (conn->write_error)
         return;
     unsent_consume(&conn->unsent, done);
+    if (conn->tls)
+        conn_tls_wrote(conn);
     if (conn->unsent.bytes > 0)
         conn_wait_writable(conn);
 }
@@ -206,6 +248,8 @@ void conn_shut(struct conn *conn)
 {
     if (conn->fd < 0 || conn->is_shut)
         return;
+    if (conn->tls)
+        conn_tls_say_goodbye(conn);
     conn_drop_unsent(conn);
     (void)shutdown(conn->fd, SHUT_WR); /* ENOTCONN: it is over anyway */
     conn->is_shut = true;

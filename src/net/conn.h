@@ -12,15 +12,18 @@
 #include <stdbool.h>
 #include <sys/uio.h>
 
+#include "net/conn_tls.h"
 #include "net/unsent.h"
 
 struct conn {
     int fd; /* -1: no socket, and nothing below means anything */
     struct event read_event;
     struct event write_event;
-    struct unsent unsent;     /* the tail of the stream: queued, and not with the kernel */
+    struct conn_tls *tls;     /* what passes is encrypted; NULL: it is not */
+    struct unsent unsent;     /* the tail of the stream: queued, and not with the kernel; with tls:
+                                 as it will be sent */
     uint64_t queued_offset;   /* of the stream: bytes given to conn_write() */
-    uint64_t written_offset;  /* of the stream: bytes with the kernel */
+    uint64_t written_offset;  /* of the stream: bytes with the kernel; with tls: surely */
     int write_error;          /* errno of the write that failed; 0: none did */
     bool is_unix;
     bool is_reading;  /* readable bytes are reported */
@@ -39,7 +42,10 @@ void conn_init(struct conn *conn, struct budget *budget);
 void conn_open(struct conn *conn, int fd, bool is_unix, struct event_base *base,
                event_callback_fn on_read, event_callback_fn on_write, void *argument);
 
-/* Leave the socket as it is; it is the caller's now.  Unsent bytes stay. */
+/* From now on everything passes through tls, which is conn's now; its handshake begins. */
+void conn_secure(struct conn *conn, struct conn_tls *tls);
+
+/* Leave the socket as it is; it is the caller's now.  Unsent bytes and TLS stay. */
 int conn_detach(struct conn *conn);
 
 /* Close at once.  reset: with RST instead of FIN. */
@@ -69,10 +75,13 @@ void conn_wait_writable(struct conn *conn);
 
 /*
  * Read what is there, at most capacity bytes.  Returns bytes, 0 for the end of the stream, -1 for
- * nothing now, -2 for an error with *error (of the read, or of a write that came first).  After 0
- * and -2 the connection reads no more.
+ * nothing now, -2 for an error with *error (of the read, or of a write that came first; EPROTO of
+ * TLS: conn_tls_end() says more).  After 0 and -2 the connection reads no more.
  */
 ssize_t conn_read(struct conn *conn, uint8_t *data, size_t capacity, int *error);
+
+/* The same without TLS, to wait for the end of a stream that nobody needs any more. */
+ssize_t conn_read_wire(struct conn *conn, uint8_t *data, size_t capacity, int *error);
 
 /*
  * Write; what the kernel does not take is kept and written later.  pieces are changed.  After a
@@ -87,10 +96,16 @@ void conn_write_unsent(struct conn *conn);
 /* Forget what was left: the peer would not know what to do with it. */
 void conn_drop_unsent(struct conn *conn);
 
+/* What was given, and is not with the kernel; with tls: as it will be sent. */
+static inline uint64_t conn_unsent_bytes(const struct conn *conn)
+{
+    return conn->unsent.bytes + (conn->tls ? conn_tls_held_bytes(conn->tls) : 0);
+}
+
 /* Everything that was given is with the kernel, or never will be. */
 static inline bool conn_is_flushed(const struct conn *conn)
 {
-    return conn->unsent.bytes == 0;
+    return conn_unsent_bytes(conn) == 0;
 }
 
 /* End our side of the stream.  Nothing is written after this. */
@@ -98,6 +113,7 @@ void conn_shut(struct conn *conn);
 
 /*
  * What the peer's TCP has acknowledged of the stream, and whether anything is on its way to it.
+ * With TLS it may be a little more than this says.
  * For a Unix socket: what the peer has read, roughly.
  */
 void conn_probe(const struct conn *conn, uint64_t *acked_offset, bool *in_flight);

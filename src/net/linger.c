@@ -58,9 +58,15 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
     int error;
     (void)fd;
     (void)what;
-    ssize_t got = conn_read(conn, worker->receive_buffer, WORKER_RECEIVE_BYTES, &error);
-    if (got > 0 || got == -1)
+    ssize_t got = conn->is_shut ? conn_read_wire(conn, worker->receive_buffer,
+                                                 WORKER_RECEIVE_BYTES, &error)
+                                : conn_read(conn, worker->receive_buffer, WORKER_RECEIVE_BYTES,
+                                            &error);
+    if (got > 0 || got == -1) {
+        if (!conn->is_shut && conn_is_flushed(conn))
+            shut(lingering); /* with TLS, reading may be what writing waits for */
         return;
+    }
     if (got == 0 && !conn->is_shut && !conn_is_flushed(conn))
         return; /* it has nothing more to say, and may still listen */
     end(lingering);
@@ -131,6 +137,8 @@ static void take_over(struct lingering *lingering, struct conn *from)
     to->is_shut = state.is_shut;
     to->queued_offset = state.queued_offset;
     to->written_offset = state.written_offset;
+    to->tls = state.tls;
+    from->tls = NULL;
     unsent_move(&to->unsent, &from->unsent);
 }
 

@@ -37,6 +37,8 @@ void link_free(struct link *link)
     forget_choices(link);
     last_good_clear(&link->last_good);
     link_config_release(link->config);
+    tls_pair_clear(&link->tls);
+    tls_pair_clear(&link->next_tls);
     free(link);
 }
 
@@ -46,6 +48,15 @@ void link_set_config(struct link *link, struct link_config *config)
     link->config = link_config_hold(config);
     link_config_release(old);
     forget_choices(link); /* another upstream, or other subprotocols, may choose differently */
+}
+
+void link_use_next_tls(struct link *link)
+{
+    tls_pair_clear(&link->tls);
+    link->tls = link->next_tls;
+    link->next_tls = (struct tls_pair){0};
+    if (link->tls.upstream && !link->tls.upstream->verifies)
+        report_unverified(link);
 }
 
 static struct link_choice *find_choice(const struct link *link, const char *offer,

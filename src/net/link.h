@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "net/last_good.h"
 #include "net/listener.h"
+#include "net/tls.h"
 #include "net/worker.h"
 
 enum { LINK_CHOICE_COUNT_MAX = 64 };
@@ -21,6 +22,8 @@ struct link_choice {
 struct link {
     struct worker *worker;
     struct link_config *config; /* held; a reload replaces it */
+    struct tls_pair tls;        /* and these with it */
+    struct tls_pair next_tls;   /* while a reload is prepared */
     struct listener_list listeners;
     struct net_session_list sessions;
     uint32_t client_count;
@@ -45,6 +48,9 @@ void link_free(struct link *link);
 
 /* A reload: new clients and next attempts use it. */
 void link_set_config(struct link *link, struct link_config *config);
+
+/* The same for what tls_pair_load() has put into next_tls. */
+void link_use_next_tls(struct link *link);
 
 /* What the upstream chose the last time from this offer, or NULL. */
 const char *link_choice(const struct link *link, const char *offer, size_t offer_bytes);

@@ -107,6 +107,13 @@ static void say_upstream(struct line *line, const struct net_session *net,
     field_text(line, "upstream", place);
 }
 
+/* OpenSSL's words. */
+static void say_why(struct line *line, const char *why)
+{
+    say(line, ": %s", why);
+    field_text(line, "why", why);
+}
+
 /* Steps of an attempt are for those who look for a fault. */
 static enum log_level move_level(const struct session_move *move)
 {
@@ -129,6 +136,8 @@ void report_move(const struct net_session *net, const struct session_actions *ac
     field_text(&line, "to", session_state_name(move->to));
     if (move->cause != CAUSE_NONE)
         say_cause(&line, actions);
+    if (move->cause == CAUSE_TLS_FAILED || move->cause == CAUSE_TLS_UNTRUSTED)
+        say_why(&line, net->upstream.tls_why);
     say_upstream(&line, net, move, place);
     field_number(&line, "connection", net->core.counters.connections);
     if (move->cause != CAUSE_NONE && actions->close_rule >= 0) {
@@ -308,6 +317,42 @@ void report_client_refused(const struct net_session *net, unsigned status, const
     field_number(&line, "status", status);
     field_text(&line, "why", why);
     line_end(&line, net->worker, LOG_WARNING, "client-refused");
+}
+
+void report_client_tls_failed(const struct net_session *net, const char *why)
+{
+    struct line line = {0};
+    const char *name = net->config->name;
+    say(&line, "%s: refused a client, its TLS handshake failed", name);
+    field_text(&line, "link", name);
+    say_why(&line, why);
+    line_end(&line, net->worker, LOG_WARNING, "client-tls-failed");
+}
+
+void report_secured(const struct net_session *net)
+{
+    struct line line;
+    if (!log_is_on(net->worker->log, LOG_DEBUG))
+        return;
+    const struct conn_tls_terms terms = conn_tls_terms(net->upstream.conn.tls);
+    line_begin(&line, net);
+    say(&line, "%s with %s, %s", terms.version, terms.cipher,
+        terms.was_resumed ? "a resumed session" : "a new session");
+    field_text(&line, "tls_version", terms.version);
+    field_text(&line, "tls_cipher", terms.cipher);
+    field_text(&line, "tls_session", terms.was_resumed ? "resumed" : "new");
+    line_end(&line, net->worker, LOG_DEBUG, "secured");
+}
+
+void report_unverified(const struct link *link)
+{
+    struct line line = {0};
+    say(&line,
+        "%s: the upstream's certificate is not checked (upstream.tls.verify: false): anybody on "
+        "the way to it can read and change everything",
+        link->config->name);
+    field_text(&line, "link", link->config->name);
+    line_end(&line, link->worker, LOG_WARNING, "tls-unverified");
 }
 
 void report_idle_close(const struct link *link, struct worker *worker)

@@ -48,6 +48,15 @@ void report_session_end(const struct net_session *net, enum cause cause);
 /* Whoever connected did not become a client. */
 void report_client_refused(const struct net_session *net, unsigned status, const char *why);
 
+/* Its TLS handshake failed. */
+void report_client_tls_failed(const struct net_session *net, const char *why);
+
+/* The upstream's TLS handshake is over. */
+void report_secured(const struct net_session *net);
+
+/* Anybody on the way to the upstream could be it: tls.verify is false. */
+void report_unverified(const struct link *link);
+
 /* The server ends quiet sessions with 1000 again and again: perhaps it should not end them. */
 void report_idle_close(const struct link *link, struct worker *worker);
 

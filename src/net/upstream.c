@@ -32,6 +32,8 @@ static void forget(struct net_session *net)
     dial_free(upstream->dial);
     upstream->dial = NULL;
     fresh_end(net);
+    tls_context_release(upstream->tls);
+    upstream->tls = NULL;
     message_reader_clear(&upstream->reader);
     upstream->stage = UPSTREAM_NONE;
     upstream->is_sending = false;
@@ -265,6 +267,7 @@ static void look_up(struct net_session *net)
     const struct proxy *proxy = &net->config->upstream.proxy;
     bool is_direct = proxy->kind == PROXY_NONE; /* else it is the proxy that looks url up */
     upstream->stage = UPSTREAM_RESOLVING;
+    upstream->tls = tls_context_hold(net->link->tls.upstream);
     upstream->dial = dial_new();
     if (!upstream->dial) {
         lose(net, CAUSE_NO_RESOURCES);
@@ -333,10 +336,34 @@ static void secured(struct net_session *net)
     conn_set_reading(&upstream->conn, true);
 }
 
+static void secure(struct net_session *net)
+{
+    struct session_actions actions;
+    struct upstream *upstream = &net->upstream;
+    const struct url *url = upstream_url(net);
+    enum upstream_stage stage = upstream->stage;
+    session_upstream_securing(&net->core, relay_now(net), &actions);
+    relay_act(net, &actions);
+    if (upstream->stage != stage)
+        return;
+    struct conn_tls *tls =
+        conn_tls_new_to_server(net->worker->tls, upstream->tls, url->host, url->port);
+    if (!tls) {
+        lose(net, CAUSE_NO_RESOURCES);
+        return;
+    }
+    upstream->stage = UPSTREAM_SECURING;
+    conn_secure(&upstream->conn, tls);
+    conn_set_reading(&upstream->conn, true);
+}
+
 /* The other end of the connection is the server itself. */
 static void tunnelled(struct net_session *net)
 {
-    secured(net);
+    if (upstream_url(net)->tls)
+        secure(net);
+    else
+        secured(net);
 }
 
 /* Connected, to the server or to its proxy. */
@@ -505,11 +532,39 @@ static void received(struct net_session *net, uint8_t *data, size_t bytes)
     }
 }
 
+/* Something came: is the server who it should be?  True: it is, and was asked. */
+static bool continue_securing(struct net_session *net)
+{
+    if (!conn_tls_is_ready(net->upstream.conn.tls))
+        return false;
+    report_secured(net);
+    secured(net);
+    relay_touch(net);
+    return net->upstream.stage == UPSTREAM_UPGRADING;
+}
+
+static enum cause end_cause(struct net_session *net, int error)
+{
+    struct upstream *upstream = &net->upstream;
+    if (!upstream->conn.tls)
+        return dial_cause_of(error);
+    switch (conn_tls_end(upstream->conn.tls, &upstream->tls_why)) {
+    case CONN_TLS_FAILED:
+        return CAUSE_TLS_FAILED;
+    case CONN_TLS_UNTRUSTED:
+        return CAUSE_TLS_UNTRUSTED;
+    case CONN_TLS_GOES_ON: /* so it was TCP that ended */
+    case CONN_TLS_CLOSED:
+        break;
+    }
+    return dial_cause_of(error);
+}
+
 static void on_read(evutil_socket_t fd, short what, void *argument)
 {
     struct net_session *net = argument;
     struct worker *worker = net->worker;
-    int error;
+    int error = 0;
     (void)fd;
     (void)what;
     if (net->upstream.stage == UPSTREAM_TUNNELLING) {
@@ -519,12 +574,15 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
     }
     ssize_t got = conn_read(&net->upstream.conn, worker->receive_buffer, WORKER_RECEIVE_BYTES,
                             &error);
+    bool goes_on = got > 0 || got == -1;
+    if (goes_on && net->upstream.stage == UPSTREAM_SECURING && !continue_securing(net))
+        return;
     if (got == -1)
         return;
     if (got > 0)
         received(net, worker->receive_buffer, (size_t)got);
     else
-        lose(net, dial_cause_of(error));
+        lose(net, end_cause(net, error));
     gather_flush(&worker->gather);
     gather_flush(&worker->pongs);
     relay_touch(net);

@@ -14,6 +14,7 @@
 #include "proto/message.h"
 
 struct net_session;
+struct tls_context;
 
 enum upstream_stage {
     UPSTREAM_NONE,
@@ -30,8 +31,10 @@ enum upstream_stage {
 struct upstream {
     enum upstream_stage stage;
     struct conn conn;
-    struct dial *dial;  /* while an attempt is under way */
-    struct fresh fresh; /* what its request is made of */
+    struct dial *dial;       /* while an attempt is under way */
+    struct fresh fresh;      /* what its request is made of */
+    struct tls_context *tls; /* of the newest attempt; NULL: without TLS */
+    const char *tls_why;     /* how TLS failed, when that was the end */
     struct message_reader reader;
     struct session_send sending; /* the message being encoded, when sending_done < its bytes */
     size_t sending_done;

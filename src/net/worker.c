@@ -87,7 +87,9 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
         worker->resolver = resolver_new(worker->pool);
     if (worker->base)
         worker->secrets = secrets_new(worker->base);
-    if (!worker->resolver || !worker->secrets || !worker->receive_buffer || !worker->send_buffer ||
+    worker->tls = tls_worker_new();
+    if (!worker->resolver || !worker->secrets || !worker->tls || !worker->receive_buffer ||
+        !worker->send_buffer ||
         worker->timer_fd < 0)
         goto fail;
     event_assign(&worker->timer_event, worker->base, worker->timer_fd, EV_READ | EV_PERSIST,
@@ -110,6 +112,7 @@ void worker_clear(struct worker *worker)
     pool_free(worker->pool);
     resolver_free(worker->resolver);
     secrets_free(worker->secrets);
+    tls_worker_free(worker->tls);
     timers_clear(&worker->timers);
     network_clear(&worker->network);
     free(worker->receive_buffer);
@@ -126,6 +129,7 @@ void worker_clear(struct worker *worker)
     worker->pool = NULL;
     worker->resolver = NULL;
     worker->secrets = NULL;
+    worker->tls = NULL;
     worker->receive_buffer = NULL;
     worker->send_buffer = NULL;
 }

@@ -19,6 +19,7 @@
 #include "core/budget.h"
 #include "log/log.h"
 #include "net/chance.h"
+#include "net/conn_tls.h"
 #include "net/gather.h"
 #include "net/network.h"
 #include "net/pool.h"
@@ -58,6 +59,7 @@ struct worker {
     uid_t socket_owner; /* of our Unix sockets, when client.owner does not say; -1: as created */
     gid_t socket_group;
     struct secrets *secrets;
+    struct tls_worker *tls;
 
     uint64_t now_ms;    /* of this turn, once it was asked for */
     bool now_is_read;

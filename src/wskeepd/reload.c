@@ -41,7 +41,26 @@ static void report_listening(struct daemon *daemon, const char *name, const char
     log_line(&daemon->log, LOG_INFO, "listening", sentence, fields, 2);
 }
 
+static void report_cannot_secure(struct daemon *daemon, const char *name,
+                                 const struct tls_error *error)
+{
+    char sentence[2 * LISTENER_ERROR_BYTES];
+    snprintf(sentence, sizeof(sentence), "%s: %s: %s%s%s", name, error->key, error->path,
+             error->path[0] ? ": " : "", error->why);
+    const struct log_field fields[] = {log_text("link", name), log_text("key", error->key),
+                                       log_text("file", error->path), log_text("why", error->why)};
+    log_line(&daemon->log, LOG_ERROR, "cannot-secure", sentence, fields, 4);
+}
+
 /* ---- preparing ----------------------------------------------------------------------------- */
+
+/* With TLS or without. */
+static bool is_same_place(const struct config_listen *one, const struct config_listen *other)
+{
+    if (one->kind == CONFIG_LISTEN_TCP && other->kind == CONFIG_LISTEN_TCP)
+        return one->port == other->port && strcmp(one->host, other->host) == 0;
+    return strcmp(one->text, other->text) == 0;
+}
 
 /* Listeners at this address that nobody has claimed: they go on, also under another link. */
 static bool claim_open_ones(struct plan *plan, struct link *to, const struct config_listen *listen)
@@ -52,7 +71,7 @@ static bool claim_open_ones(struct plan *plan, struct link *to, const struct con
     TAILQ_FOREACH (link, &plan->daemon->links, entry) {
         LIST_FOREACH (listener, &link->listeners, entry) {
             if (listener->next_link || !listener_is_reachable(listener) ||
-                strcmp(listener->listen->text, listen->text) != 0)
+                !is_same_place(listener->listen, listen))
                 continue;
             listener->next_link = to;
             listener->next_listen = listen;
@@ -96,6 +115,11 @@ static bool prepare_link(struct plan *plan, struct link_config *config)
         }
         TAILQ_INSERT_TAIL(&plan->fresh, link, entry);
     }
+    struct tls_error error;
+    if (!tls_pair_load(&link->next_tls, config, &error)) {
+        report_cannot_secure(plan->daemon, config->name, &error);
+        return false;
+    }
     for (size_t i = 0; i < config->listen_count; i++) {
         const struct config_listen *listen = &config->listens[i];
         if (!claim_open_ones(plan, link, listen) && !open_new_ones(plan, link, config, listen))
@@ -114,9 +138,11 @@ static void give_up(struct plan *plan)
         TAILQ_REMOVE(&plan->fresh, link, entry);
         link_free(link);
     }
-    TAILQ_FOREACH (link, &plan->daemon->links, entry)
+    TAILQ_FOREACH (link, &plan->daemon->links, entry) {
+        tls_pair_clear(&link->next_tls);
         LIST_FOREACH (listener, &link->listeners, entry)
             listener->next_link = NULL;
+    }
 }
 
 /* ---- carrying out -------------------------------------------------------------------------- */
@@ -190,6 +216,8 @@ static void carry_out(struct plan *plan, const struct config *config)
             link_set_config(link, config->links[i]);
     }
     TAILQ_CONCAT(&daemon->links, &plan->fresh, entry);
+    TAILQ_FOREACH (link, &daemon->links, entry)
+        link_use_next_tls(link);
     hand_out_listeners(plan);
 }
 

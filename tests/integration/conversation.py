@@ -44,13 +44,14 @@ class Server:
     """What every recording server can be asked.  Its kinds differ in who speaks the protocol."""
 
     port: int
+    scheme = "ws"
 
     def __init__(self) -> None:
         self.conversations: list[Conversation] = []
 
     @property
     def url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}/"
+        return f"{self.scheme}://127.0.0.1:{self.port}/"
 
     @property
     def messages(self) -> list[Message]:

@@ -97,10 +97,15 @@ class NodeServer(Server):
         echo: bool = False,
         subprotocols: Optional[Sequence[str]] = None,
         push: Optional[dict[str, int]] = None,
+        tls: Optional[dict[str, str]] = None,
     ) -> None:
-        """push: `count` numbered messages of `size` characters, sent to each connection at once."""
+        """push: `count` numbered messages of `size` characters, sent to each connection at once.
+
+        tls: files `cert` and `key`, and `version` if only one may be used.
+        """
         super().__init__()
         self.port = 0
+        self.scheme = "wss" if tls else "ws"
         self.requests = 0
         self.pongs: list[str] = []
         self._node = NodeProcess(
@@ -110,6 +115,7 @@ class NodeServer(Server):
                 "echo": echo,
                 "subprotocols": list(subprotocols or []),
                 "push": push,
+                "tls": tls,
             },
             self._take,
         )
@@ -177,6 +183,7 @@ class NodeClient:
         origin: Optional[str] = None,
         headers: Optional[dict[str, str]] = None,
         reading: bool = True,
+        ca: Optional[str] = None,
     ) -> None:
         self.messages: list[Message] = []
         self.subprotocol: Optional[str] = None
@@ -189,6 +196,8 @@ class NodeClient:
             options["subprotocols"] = list(subprotocols)
         if origin is not None:
             options["origin"] = origin
+        if ca is not None:
+            options["ca"] = ca
         self._node = NodeProcess("client.js", options, self._take)
         try:
             wait_until(

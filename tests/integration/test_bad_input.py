@@ -104,7 +104,7 @@ INCOMPLETE: list[tuple[str, str]] = [
     ("name", "links: [{name: Game One, listen: 'ws://127.0.0.1:1', upstream: {url: 'ws://h/'}}]\n"),
     ("listen", "links: [{name: game, listen: 'http://h', upstream: {url: 'ws://h/'}}]\n"),
     ("url", "links: [{name: game, listen: 'ws://127.0.0.1:1', upstream: {url: 'http://h/'}}]\n"),
-    ("url", "links: [{name: game, listen: 'ws://127.0.0.1:1', upstream: {url: 'wss://h/'}}]\n"),
+    ("url", "links: [{name: game, listen: 'ws://127.0.0.1:1', upstream: {url: 'wss://h:0/'}}]\n"),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http
+import ssl
 from typing import Any, Optional, Sequence
 
 from websockets.exceptions import ConnectionClosed, InvalidStatusCode
@@ -38,9 +39,12 @@ class WebsocketsServer(Server):
         echo: bool = False,
         subprotocols: Optional[Sequence[str]] = None,
         reading: bool = True,
+        tls: Optional[ssl.SSLContext] = None,
     ) -> None:
         super().__init__()
         self._loop = loop
+        self._tls = tls
+        self.scheme = "wss" if tls else "ws"
         self._echo = echo
         self._open: list[WebSocketServerProtocol] = []
         self._refuse_with: Optional[int] = None
@@ -103,6 +107,7 @@ class WebsocketsServer(Server):
             close_timeout=2,
             max_size=None,
             reuse_address=True,
+            ssl=self._tls,
         )
 
     def answer_with(self, status: Optional[int]) -> None:
@@ -154,7 +159,7 @@ class WebsocketsServer(Server):
         async def shut() -> None:
             self._server.close()
             for connection in self._open:
-                if connection.transport is not None:
+                if connection.transport is not None and not connection.closed:
                     connection.transport.abort()
             await asyncio.wait_for(self._server.wait_closed(), 5)
 
@@ -176,6 +181,7 @@ class WebsocketsClient:
         reading: bool = True,
         unix_path: Optional[str] = None,
         open_timeout_s: float = DEADLINE_S,
+        tls: Optional[ssl.SSLContext] = None,
     ) -> None:
         self._loop = loop
         self.messages: list[Message] = []
@@ -188,6 +194,8 @@ class WebsocketsClient:
             options: dict[str, Any] = {}
             if unix_path is not None:
                 options = {"unix": True, "path": unix_path}
+            if tls is not None:
+                options["ssl"] = tls
             return await connect(
                 url,
                 subprotocols=subprotocols,

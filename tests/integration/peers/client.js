@@ -1,6 +1,7 @@
 // A WebSocket client made of Node's ws, driven by JSON lines like server.js.
 'use strict';
 const crypto = require('crypto');
+const fs = require('fs');
 const readline = require('readline');
 const { WebSocket } = require('ws');
 
@@ -18,6 +19,7 @@ function payload(part) {
 const connection = new WebSocket(options.url, options.subprotocols || [], {
     headers: options.headers || {},
     origin: options.origin,
+    ca: options.ca && fs.readFileSync(options.ca),
 });
 connection.on('open', () => tell({ event: 'open', subprotocol: connection.protocol }));
 connection.on('unexpected-response', (request, response) => {

@@ -2,7 +2,9 @@
 // what happens goes out as JSON lines on standard output.  It ends when its input ends.
 'use strict';
 const crypto = require('crypto');
+const fs = require('fs');
 const http = require('http');
+const https = require('https');
 const readline = require('readline');
 const { WebSocketServer } = require('ws');
 
@@ -40,7 +42,14 @@ function push(connection) {
     }
 }
 
-const listener = http.createServer();
+const listener = options.tls
+    ? https.createServer({
+        cert: fs.readFileSync(options.tls.cert),
+        key: fs.readFileSync(options.tls.key),
+        minVersion: options.tls.version,
+        maxVersion: options.tls.version,
+    })
+    : http.createServer();
 const server = new WebSocketServer({
     noServer: true,
     perMessageDeflate: true,
