@@ -196,7 +196,8 @@ static const struct config_key keys[] = {
      LINK_FIELD(client.tls.client_ca),
      .maximum = 4096,
      .preset = "",
-     .text = "Clients must show a certificate that is signed by one of this PEM file; \"\": they need none."},
+     .text = "Clients must show a certificate that is signed by one of this PEM file; \"\": they "
+             "need none."},
 
     {.path = "links[].upstream.url",
      .type = CONFIG_URL,
@@ -284,7 +285,8 @@ static const struct config_key keys[] = {
      LINK_FIELD(upstream.tls.server_name),
      .maximum = URL_HOST_BYTES_MAX,
      .preset = "",
-     .text = "The name or address that the upstream's certificate must have; \"\": the host of url."},
+     .text = "The name or address that the upstream's certificate must have; \"\": the host of "
+             "url."},
     {.path = "links[].upstream.tls.verify",
      .type = CONFIG_BOOLEAN,
      LINK_FIELD(upstream.tls.verify),

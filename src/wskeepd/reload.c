@@ -44,7 +44,7 @@ static void report_listening(struct daemon *daemon, const char *name, const char
 static void report_cannot_secure(struct daemon *daemon, const char *name,
                                  const struct tls_error *error)
 {
-    char sentence[2 * LISTENER_ERROR_BYTES];
+    char sentence[LOG_LINE_BYTES_MAX / 2];
     snprintf(sentence, sizeof(sentence), "%s: %s: %s%s%s", name, error->key, error->path,
              error->path[0] ? ": " : "", error->why);
     const struct log_field fields[] = {log_text("link", name), log_text("key", error->key),

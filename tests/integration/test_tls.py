@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import os
 import pathlib
 import shutil
+import signal
 import socket
 import ssl
 from dataclasses import dataclass
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Optional
 
 import pytest
+from cryptography import x509
 
 from certificates import Authority, Identity
 from frames import CLOSE, PING, PONG, Frame
@@ -636,7 +639,7 @@ def test_verify_false_is_said(scene: Scene, authority: Authority, folder: pathli
     client = scene.client(kept.url)
     client.send("x")
     wait_until(lambda: server.messages, "the message")
-    kept.daemon.signal(1)
+    kept.daemon.signal(signal.SIGHUP)
     kept.daemon.wait_for("reloaded")
     kept.daemon.wait_for("tls-unverified", 2)
 
@@ -769,7 +772,7 @@ def test_session_is_resumed(
     client.send("x")
     wait_until(lambda: len(reused) >= 3, "two reconnections")
     assert reused[:3] == [False, True, True]
-    kept.daemon.signal(1)
+    kept.daemon.signal(signal.SIGHUP)
     kept.daemon.wait_for("reloaded")
     already = len(reused)
     wait_until(lambda: len(reused) >= already + 2, "two more")
@@ -880,6 +883,30 @@ def test_client_certificate_is_wanted(
     assert server.requests == 1
 
 
+@pytest.mark.parametrize("version", VERSIONS, ids=version_id)
+@pytest.mark.parametrize("wanted", [False, True], ids=["no-certificate", "certificate"])
+def test_client_resumes_when_it_need_not_show_itself(
+    scene: Scene, authority: Authority, identity: Identity, wanted: bool, version: ssl.TLSVersion
+) -> None:
+    """A resumed handshake shows no certificate, so with client_ca there is none."""
+    server = scene.websockets_server(echo=True)
+    tls = {"client_ca": authority.cert} if wanted else {}
+    kept = keep_listening(scene, identity, server.url, client={"tls": tls})
+    context = authority.client_context(authority.identity("client"))
+    context.minimum_version = context.maximum_version = version
+    session: Optional[ssl.SSLSession] = None
+    reused = []
+    for _ in range(2):
+        client = scene.raw_client(kept.port)
+        sock = secure_client(client, context, session)
+        client.handshake()
+        client.send_text("x")
+        client.read()
+        session = sock.session
+        reused.append(sock.session_reused)
+    assert reused == [False, not wanted]
+
+
 PLAIN = RawClient.request()
 
 
@@ -946,8 +973,6 @@ def test_client_that_stalls(
 
 
 def serial_of(port: int, authority: Authority) -> int:
-    from cryptography import x509
-
     context = authority.client_context()
     with socket.create_connection(("127.0.0.1", port)) as sock:
         with context.wrap_socket(sock, server_hostname="127.0.0.1") as secure:
@@ -969,12 +994,12 @@ def test_renewed_certificate(
     client.send("before")
     new.write_to(cert, key)
     assert serial_of(kept.port, authority) == old.serial
-    kept.daemon.signal(1)
+    kept.daemon.signal(signal.SIGHUP)
     kept.daemon.wait_for("reloaded")
     assert serial_of(kept.port, authority) == new.serial
 
     shutil.copy(old.key, key)
-    kept.daemon.signal(1)
+    kept.daemon.signal(signal.SIGHUP)
     kept.daemon.wait_for("reload-failed")
     error = kept.daemon.wait_for("cannot-secure")
     assert (error["key"], error["file"]) == ("client.tls.key", key)
@@ -997,7 +1022,7 @@ def test_listener_changes_to_tls(
     kept.daemon.write_configuration(
         {"links": [{**kept.link, "client": {"tls": identity.files}}]}
     )
-    kept.daemon.signal(1)
+    kept.daemon.signal(signal.SIGHUP)
     kept.daemon.wait_for("reloaded")
     secure = scene.websockets_client(kept.link["listen"], tls=authority.client_context())
     secure.send("secure")
@@ -1017,8 +1042,6 @@ def unusable(
     empty.write_text("nothing of use\n")
     fifo = folder / "fifo.pem"
     if not fifo.exists():
-        import os
-
         os.mkfifo(fifo)
     encrypted = str(folder / "encrypted.key")
     identity.write_to(str(folder / "encrypted.pem"), encrypted, passphrase=b"secret")
