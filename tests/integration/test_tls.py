@@ -1010,6 +1010,24 @@ def test_renewed_certificate(
     assert len(server.conversations) == 1
 
 
+def test_renewed_authority(
+    scene: Scene, authority: Authority, folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """Whom the upstream's side trusts is read again, too: for the next connection."""
+    ca = tmp_path / "ca.pem"
+    shutil.copy(authority.cert, ca)
+    stranger = other_authority(folder)
+    server = server_of(scene, "websockets", stranger.identity("127.0.0.1"))
+    kept = keep(scene, authority, server.port, upstream={"tls": {"ca": str(ca)}})
+    client = scene.client(kept.url)
+    client.send("x")
+    kept.daemon.wait_for_move("waiting", cause="tls-untrusted")
+    shutil.copy(stranger.cert, ca)
+    kept.daemon.signal(signal.SIGHUP)
+    wait_until(lambda: server.messages, "the message")
+    assert client.is_open
+
+
 def test_listener_changes_to_tls(
     scene: Scene, authority: Authority, identity: Identity
 ) -> None:
