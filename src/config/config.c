@@ -114,6 +114,25 @@ static void strings_clear(struct config_strings *strings)
     free(strings->items);
 }
 
+static void wipe(char *text)
+{
+    if (text == NULL)
+        return;
+    explicit_bzero(text, strlen(text));
+    free(text);
+}
+
+void config_template_clear(struct config_template *template)
+{
+    for (size_t i = 0; template->pieces != NULL && i <= template->file_count; i++)
+        wipe(template->pieces[i]);
+    for (size_t i = 0; i < template->file_count; i++)
+        free(template->paths[i]);
+    free(template->pieces);
+    free(template->paths);
+    *template = (struct config_template){0};
+}
+
 void link_config_release(struct link_config *link)
 {
     assert(link->reference_count > 0);
@@ -124,15 +143,25 @@ void link_config_release(struct link_config *link)
         free(link->listens[i].text);
         free(link->listens[i].host);
         free(link->listens[i].path);
+        free(link->listens[i].name);
     }
     free(link->listens);
     strings_clear(&link->client.allow_origins);
     strings_clear(&link->client.allow_hosts);
     for (size_t i = 0; i < link->upstream.header_count; i++) {
-        free((char *)link->upstream.headers[i].name);
-        free((char *)link->upstream.headers[i].value);
+        free(link->upstream.headers[i].name);
+        config_template_clear(&link->upstream.headers[i].value);
     }
     free(link->upstream.headers);
+    for (size_t i = 0; i < link->upstream.url_count; i++) {
+        explicit_bzero(&link->upstream.urls[i], sizeof(link->upstream.urls[i])); /* a query may be a
+                                                                                    secret */
+        config_template_clear(&link->upstream.targets[i]);
+    }
+    free(link->upstream.urls);
+    free(link->upstream.targets);
+    strings_clear(&link->upstream.forward_headers);
+    explicit_bzero(&link->upstream.proxy, sizeof(link->upstream.proxy));
     strings_clear(&link->upstream.subprotocols);
     free(link->client.tls.cert);
     free(link->client.tls.key);

@@ -16,12 +16,17 @@
 #include "core/settings.h"
 #include "proto/handshake.h"
 #include "proto/message.h"
+#include "proto/proxy.h"
 #include "proto/url.h"
 
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARNING, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
-enum config_log_format { CONFIG_LOG_TEXT, CONFIG_LOG_JSON };
+enum config_log_format { CONFIG_LOG_TEXT, CONFIG_LOG_JSON, CONFIG_LOG_JOURNAL };
 
-enum config_listen_kind { CONFIG_LISTEN_TCP, CONFIG_LISTEN_UNIX };
+enum config_listen_kind {
+    CONFIG_LISTEN_TCP,
+    CONFIG_LISTEN_UNIX,
+    CONFIG_LISTEN_SYSTEMD /* sockets that the service manager hands over */
+};
 
 struct config_listen {
     enum config_listen_kind kind;
@@ -30,6 +35,7 @@ struct config_listen {
     uint16_t port;
     bool tls;   /* TCP: wss:// */
     char *path; /* Unix */
+    char *name; /* systemd: FileDescriptorName= */
 };
 
 struct config_strings {
@@ -68,12 +74,34 @@ struct config_client {
 };
 
 enum config_path { CONFIG_PATH_FIXED, CONFIG_PATH_APPEND };
+enum config_cookies { CONFIG_COOKIES_KEEP, CONFIG_COOKIES_OFF };
+
+/*
+ * A value that is put together anew for every attempt: a text, a file, a text, a file, ..., a text.
+ * Without files it is pieces[0].
+ */
+struct config_template {
+    char **pieces; /* file_count + 1; NULL: there is no value */
+    char **paths;  /* file_count; NULL when that is 0 */
+    size_t file_count;
+};
+
+struct config_header {
+    char *name;
+    struct config_template value;
+};
 
 struct config_upstream {
-    struct url url;
+    struct url *urls; /* at least one; one is tried per attempt.  Without what files add to the
+                         target */
+    struct config_template *targets; /* of each, its target with files; no value when it has none */
+    size_t url_count;
+    struct proxy proxy;
     enum config_path path;
-    struct handshake_header *headers; /* both strings owned */
+    struct config_header *headers;
     size_t header_count;
+    struct config_strings forward_headers;
+    enum config_cookies cookies;
     struct config_strings subprotocols;
     struct message_limits limits;
     struct config_upstream_tls tls;
@@ -112,6 +140,11 @@ struct config_errors {
     size_t count; /* at most CONFIG_ERROR_COUNT_MAX; the last one then says so */
 };
 
+enum {
+    CONFIG_TEMPLATE_FILE_COUNT_MAX = 16, /* of one value */
+    CONFIG_HEADER_FILE_COUNT_MAX = 64    /* of all headers of a link */
+};
+
 enum { CONFIG_ERROR_COUNT_MAX = 100, CONFIG_FILE_BYTES_MAX = 1024 * 1024, CONFIG_LINK_COUNT_MAX = 1024 };
 
 /*
@@ -130,6 +163,9 @@ struct config *config_from_options(const char *listen, const char *upstream,
                                    struct config_errors *errors);
 
 void config_free(struct config *config); /* NULL is allowed; drops one reference of each link */
+
+/* Forget it: what it held is wiped. */
+void config_template_clear(struct config_template *template);
 
 struct link_config *link_config_hold(struct link_config *link);
 void link_config_release(struct link_config *link);

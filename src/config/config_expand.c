@@ -11,9 +11,9 @@
 /* A value as it grows. */
 struct expansion {
     const char *file;
-    bool allows_files;
+    struct config_template *template; /* NULL: files are read now */
     char *why;
-    char *out;
+    char *out; /* the value, or the piece of the template that is being read; NULL: nothing yet */
     size_t out_bytes;
 };
 
@@ -62,16 +62,52 @@ static bool expansion_add_variable(struct expansion *expansion, const char *name
     return false;
 }
 
-static bool expansion_add_file(struct expansion *expansion, const char *name)
+/* The piece is complete: the template gets it.  An empty one is a text, too. */
+static bool expansion_end_piece(struct expansion *expansion)
 {
-    if (!expansion->allows_files) {
-        snprintf(expansion->why, CONFIG_EXPAND_WHY_BYTES,
-                 "${file:...} is not supported yet here, expected ${env:...} or the value itself");
+    struct config_template *template = expansion->template;
+    if (!expansion_add(expansion, "", 0))
+        return false;
+    template->pieces[template->file_count] = expansion->out;
+    expansion->out = NULL;
+    expansion->out_bytes = 0;
+    return true;
+}
+
+/* Takes path over. */
+static bool expansion_take_path(struct expansion *expansion, char *path)
+{
+    struct config_template *template = expansion->template;
+    size_t count = template->file_count;
+    if (count == CONFIG_TEMPLATE_FILE_COUNT_MAX) {
+        snprintf(expansion->why, CONFIG_EXPAND_WHY_BYTES, "too many files, expected at most %d",
+                 CONFIG_TEMPLATE_FILE_COUNT_MAX);
+        free(path);
         return false;
     }
+    char **paths = realloc(template->paths, (count + 1) * sizeof(char *));
+    if (paths != NULL)
+        template->paths = paths;
+    char **pieces = paths == NULL ? NULL : realloc(template->pieces, (count + 2) * sizeof(char *));
+    if (pieces != NULL)
+        template->pieces = pieces;
+    if (pieces == NULL || !expansion_end_piece(expansion)) {
+        free(path);
+        return false;
+    }
+    template->paths[count] = path;
+    template->pieces[count + 1] = NULL;
+    template->file_count++;
+    return true;
+}
+
+static bool expansion_add_file(struct expansion *expansion, const char *name)
+{
     char *path = config_file_beside(expansion->file, name);
     if (path == NULL)
         return false;
+    if (expansion->template != NULL)
+        return expansion_take_path(expansion, path);
     char why[CONFIG_FILE_WHY_BYTES];
     size_t bytes = 0;
     char *text = config_file_read(path, CONFIG_EXPAND_FILE_BYTES_MAX, &bytes, why);
@@ -133,17 +169,36 @@ static bool expansion_run(struct expansion *expansion, const char *text, size_t 
     }
 }
 
-char *config_expand(const char *file, const char *text, size_t text_bytes, bool allows_files,
-                    char *why)
+/* Whether text is one at all. */
+static bool check_text(const char *text, size_t text_bytes, char *why)
 {
-    struct expansion expansion = {.file = file, .allows_files = allows_files, .why = why};
     why[0] = '\0';
-    if (memchr(text, '\0', text_bytes) != NULL) {
-        snprintf(why, CONFIG_EXPAND_WHY_BYTES, "contains a NUL character, expected text");
+    if (memchr(text, '\0', text_bytes) == NULL)
+        return true;
+    snprintf(why, CONFIG_EXPAND_WHY_BYTES, "contains a NUL character, expected text");
+    return false;
+}
+
+char *config_expand(const char *file, const char *text, size_t text_bytes, char *why)
+{
+    struct expansion expansion = {.file = file, .why = why};
+    if (!check_text(text, text_bytes, why))
         return NULL;
-    }
     if (expansion_run(&expansion, text, text_bytes))
         return expansion.out;
     free(expansion.out);
     return NULL;
+}
+
+bool config_expand_template(const char *file, const char *text, size_t text_bytes,
+                            struct config_template *template, char *why)
+{
+    struct expansion expansion = {.file = file, .template = template, .why = why};
+    *template = (struct config_template){.pieces = calloc(1, sizeof(char *))};
+    if (check_text(text, text_bytes, why) && template->pieces != NULL &&
+        expansion_run(&expansion, text, text_bytes) && expansion_end_piece(&expansion))
+        return true;
+    free(expansion.out);
+    config_template_clear(template);
+    return false;
 }

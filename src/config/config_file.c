@@ -51,6 +51,8 @@ static char *file_read_open(int fd, size_t bytes_max, size_t *bytes, char *why)
     return text;
 
 fail:
+    if (text != NULL)
+        explicit_bzero(text, bytes_max + 2); /* it may be a secret all the same */
     free(text);
     return NULL;
 }

@@ -261,6 +261,9 @@ void config_key_expected(const struct config_key *key, char *out)
     case CONFIG_SUBPROTOCOLS:
         text_add(out, "names of subprotocols");
         break;
+    case CONFIG_HEADER_NAMES:
+        text_add(out, "names of header fields");
+        break;
     case CONFIG_LIST:
         text_add(out, "a list");
         break;
@@ -272,6 +275,9 @@ void config_key_expected(const struct config_key *key, char *out)
         break;
     case CONFIG_URL:
         text_add(out, "ws://HOST:PORT/PATH");
+        break;
+    case CONFIG_PROXY:
+        text_add(out, "http://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ or not");
         break;
     case CONFIG_HEADERS:
         text_add(out, "a mapping of names to values");

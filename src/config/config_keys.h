@@ -33,12 +33,14 @@ enum config_key_type {
     CONFIG_ORIGINS,                         /* struct config_strings; maximum: items */
     CONFIG_HOSTS,
     CONFIG_SUBPROTOCOLS,
+    CONFIG_HEADER_NAMES,
     CONFIG_LIST, /* of an unbuilt feature: only [] is accepted */
 
     /* With a function of their own in the reader. */
     CONFIG_LINKS,
     CONFIG_LISTEN,
     CONFIG_URL,
+    CONFIG_PROXY,
     CONFIG_HEADERS,
     CONFIG_CLOSE_RULES
 };

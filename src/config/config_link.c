@@ -74,6 +74,8 @@ static bool listen_is_same(const struct config_listen *one, const struct config_
         return false;
     if (one->kind == CONFIG_LISTEN_UNIX)
         return strcmp(one->path, other->path) == 0;
+    if (one->kind == CONFIG_LISTEN_SYSTEMD)
+        return strcmp(one->name, other->name) == 0;
     return one->port == other->port && strcmp(one->host, other->host) == 0;
 }
 
@@ -141,20 +143,38 @@ static bool read_listen_tcp(struct config_reader *reader, const struct config_no
     return listen->host != NULL;
 }
 
+/* What systemd allows in FileDescriptorName=: printable ASCII, no colon, at most 255. */
+static bool read_listen_systemd(struct config_reader *reader, const struct config_node *node,
+                                const char *name, struct config_listen *listen)
+{
+    size_t bytes = strlen(name);
+    bool is_right = bytes > 0 && bytes <= 255;
+    for (size_t i = 0; i < bytes && is_right; i++)
+        is_right = name[i] >= ' ' && name[i] <= '~' && name[i] != ':';
+    if (!is_right) {
+        config_reader_fail(reader, node,
+                           "no name of a socket, expected systemd:NAME, its "
+                           "FileDescriptorName=");
+        return false;
+    }
+    listen->kind = CONFIG_LISTEN_SYSTEMD;
+    listen->name = strdup(name);
+    if (listen->name == NULL)
+        config_errors_no_memory(reader->errors);
+    return listen->name != NULL;
+}
+
 /* Takes text over. */
 static bool read_listen_text(struct config_reader *reader, const struct config_node *node,
                              char *text, struct config_listen *listen)
 {
     static const char unix_scheme[] = "ws+unix:";
+    static const char systemd_scheme[] = "systemd:";
     *listen = (struct config_listen){.text = text};
     if (strncmp(text, unix_scheme, sizeof(unix_scheme) - 1) == 0)
         return read_listen_unix(reader, node, text + sizeof(unix_scheme) - 1, listen);
-    if (strncmp(text, "systemd:", 8) == 0) {
-        config_reader_fail(reader, node,
-                           "systemd: is not supported yet, expected ws://HOST:PORT or "
-                           "ws+unix:/PATH");
-        return false;
-    }
+    if (strncmp(text, systemd_scheme, sizeof(systemd_scheme) - 1) == 0)
+        return read_listen_systemd(reader, node, text + sizeof(systemd_scheme) - 1, listen);
     return read_listen_tcp(reader, node, text, listen);
 }
 
@@ -163,6 +183,7 @@ static void listen_clear(struct config_listen *listen)
     free(listen->text);
     free(listen->host);
     free(listen->path);
+    free(listen->name);
 }
 
 static void read_listen_one(struct config_reader *reader, const struct config_key *key,
@@ -218,26 +239,124 @@ void config_read_listen(struct config_reader *reader, const struct config_key *k
 
 /* ---- upstream ----------------------------------------------------------------------------- */
 
+/* All pieces, as if the files were empty; to be wiped and freed. */
+static char *template_join(const struct config_template *template)
+{
+    size_t bytes = 1;
+    for (size_t i = 0; i <= template->file_count; i++)
+        bytes += strlen(template->pieces[i]);
+    char *text = malloc(bytes);
+    char *at = text;
+    for (size_t i = 0; at != NULL && i <= template->file_count; i++)
+        at = stpcpy(at, template->pieces[i]);
+    return text;
+}
+
+/* Leave of a URL its target: what is behind the host.  False: memory ran out. */
+static bool template_cut_to_target(struct config_template *template)
+{
+    char *host = strstr(template->pieces[0], "://") + 3;
+    const char *target = host + strcspn(host, "/?");
+    char *piece = malloc(strlen(target) + 2);
+    if (piece == NULL)
+        return false;
+    snprintf(piece, strlen(target) + 2, "%s%s", target[0] == '/' ? "" : "/", target);
+    explicit_bzero(template->pieces[0], strlen(template->pieces[0]));
+    free(template->pieces[0]);
+    template->pieces[0] = piece;
+    return true;
+}
+
+/* Whose certificate is checked, and who gets the secrets, is settled when the file is read. */
+static bool has_host_in_first_piece(const struct config_template *template)
+{
+    const char *host = strstr(template->pieces[0], "://");
+    return host != NULL && host[3 + strcspn(host + 3, "/?#")] != '\0';
+}
+
+/* Into url and target, which has a value only with files.  False: it was no URL with files, and is
+ * reported; else result says. */
+static bool read_url_template(struct config_reader *reader, const struct config_key *key,
+                              const struct config_node *node, struct url *url,
+                              struct config_template *target, enum url_result *result)
+{
+    config_template_clear(target);
+    if (!config_reader_template(reader, key, node, target))
+        return false;
+    if (target->file_count > 0 && !has_host_in_first_piece(target)) {
+        config_reader_fail(reader, node,
+                           "${file:...} in front of the path, expected it in path or query");
+        return false;
+    }
+    char *text = template_join(target);
+    if (text != NULL)
+        *result = url_parse(text, url);
+    if (text != NULL)
+        explicit_bzero(text, strlen(text));
+    free(text);
+    if (text != NULL && *result == URL_OK && target->file_count > 0 &&
+        !template_cut_to_target(target))
+        text = NULL;
+    if (text == NULL)
+        config_errors_no_memory(reader->errors);
+    if (target->file_count == 0)
+        config_template_clear(target);
+    return text != NULL;
+}
+
+static void read_url_one(struct config_reader *reader, const struct config_key *key,
+                         const struct config_node *node, struct link_config *link)
+{
+    struct url *url = &link->upstream.urls[link->upstream.url_count];
+    struct config_template *target = &link->upstream.targets[link->upstream.url_count];
+    enum url_result result = URL_OK;
+    if (!read_url_template(reader, key, node, url, target, &result))
+        return;
+    if (result != URL_OK)
+        config_reader_fail(reader, node, "%s, expected ws://HOST:PORT/PATH", url_mistake(result));
+    else
+        link->upstream.url_count++;
+}
+
 void config_read_url(struct config_reader *reader, const struct config_key *key,
                      const struct config_node *node, struct link_config *link)
 {
-    if (node->kind == CONFIG_NODE_LIST) {
-        if (node->item_count != 1) {
-            config_reader_fail(reader, node,
-                               node->item_count == 0
-                                   ? "an empty list, expected ws://HOST:PORT/PATH"
-                                   : "more than one is not supported yet, expected one");
-            return;
-        }
-        node = &node->items[0];
+    bool is_list = node->kind == CONFIG_NODE_LIST;
+    size_t count = is_list ? node->item_count : 1;
+    if (count == 0 || count > key->maximum) {
+        config_reader_fail(reader, node, "a list of %zu, expected 1 to %" PRIu64, count,
+                           key->maximum);
+        return;
     }
+    link->upstream.urls = calloc(count, sizeof(*link->upstream.urls));
+    link->upstream.targets = calloc(count, sizeof(*link->upstream.targets));
+    if (link->upstream.urls == NULL || link->upstream.targets == NULL) {
+        config_errors_no_memory(reader->errors);
+        return;
+    }
+    if (!is_list)
+        read_url_one(reader, key, node, link);
+    for (size_t i = 0; is_list && i < count; i++) {
+        size_t path_bytes = config_reader_enter(reader, "[%zu]", i);
+        read_url_one(reader, key, &node->items[i], link);
+        config_reader_leave(reader, path_bytes);
+    }
+}
+
+void config_read_proxy(struct config_reader *reader, const struct config_key *key,
+                       const struct config_node *node, struct link_config *link)
+{
     char *text = config_reader_text(reader, key, node);
     if (text == NULL)
         return;
-    enum url_result result = url_parse(text, &link->upstream.url);
+    enum proxy_result result = proxy_parse(text, &link->upstream.proxy);
+    explicit_bzero(text, strlen(text));
     free(text);
-    if (result != URL_OK)
-        config_reader_fail(reader, node, "%s, expected ws://HOST:PORT/PATH", url_mistake(result));
+    if (result == PROXY_OK)
+        return;
+    char expected[CONFIG_KEY_TEXT_BYTES];
+    config_key_expected(key, expected);
+    config_reader_fail(reader, node, "%s, expected %s", proxy_result_text(result), expected);
 }
 
 /* The name of a header field may be said when it can be one; else it may be all of a line. */
@@ -265,21 +384,43 @@ static void read_header(struct config_reader *reader, const struct config_key *k
             return;
         }
     }
-    char *text = config_reader_text(reader, key, value);
-    if (text == NULL)
+    struct config_header header = {0};
+    if (!config_reader_template(reader, key, value, &header.value))
         return;
-    if (!http_is_field_value(text, strlen(text))) {
+    bool is_ok = true;
+    for (size_t i = 0; i <= header.value.file_count; i++)
+        is_ok =
+            is_ok && http_is_field_value(header.value.pieces[i], strlen(header.value.pieces[i]));
+    if (!is_ok)
         config_reader_fail(reader, value, "a control character in it, expected none");
-        free(text);
-        return;
-    }
-    struct handshake_header header = {.name = strdup(name->text), .value = text};
-    if (header.name == NULL) {
+    else if ((header.name = strdup(name->text)) == NULL)
         config_errors_no_memory(reader->errors);
-        free(text);
+    if (header.name == NULL) {
+        config_template_clear(&header.value);
         return;
     }
     link->upstream.headers[link->upstream.header_count++] = header;
+}
+
+/* What is known of their size now; files are limited when they are read. */
+static void check_headers_size(struct config_reader *reader, const struct config_node *node,
+                               const struct config_upstream *upstream)
+{
+    size_t bytes = 0;
+    size_t file_count = 0;
+    for (size_t i = 0; i < upstream->header_count; i++) {
+        const struct config_template *value = &upstream->headers[i].value;
+        bytes += strlen(upstream->headers[i].name);
+        for (size_t j = 0; j <= value->file_count; j++)
+            bytes += strlen(value->pieces[j]);
+        file_count += value->file_count;
+    }
+    if (bytes > HEADER_BYTES_MAX)
+        config_reader_fail(reader, node, "%zu bytes together, expected at most %d", bytes,
+                           HEADER_BYTES_MAX);
+    if (file_count > CONFIG_HEADER_FILE_COUNT_MAX)
+        config_reader_fail(reader, node, "%zu files together, expected at most %d", file_count,
+                           CONFIG_HEADER_FILE_COUNT_MAX);
 }
 
 void config_read_headers(struct config_reader *reader, const struct config_key *key,
@@ -310,12 +451,7 @@ void config_read_headers(struct config_reader *reader, const struct config_key *
         read_header(reader, key, name, &node->items[i + 1], link);
         config_reader_leave(reader, path_bytes);
     }
-    size_t bytes = 0;
-    for (size_t i = 0; i < link->upstream.header_count; i++)
-        bytes += strlen(link->upstream.headers[i].name) + strlen(link->upstream.headers[i].value);
-    if (bytes > HEADER_BYTES_MAX)
-        config_reader_fail(reader, node, "%zu bytes together, expected at most %d", bytes,
-                           HEADER_BYTES_MAX);
+    check_headers_size(reader, node, &link->upstream);
 }
 
 /* ---- lists of texts ----------------------------------------------------------------------- */
@@ -392,6 +528,13 @@ static const char *check_subprotocol(const char *text)
                : "not the name of a subprotocol";
 }
 
+static const char *check_header_token(const char *text)
+{
+    if (!http_is_token(text, strlen(text)))
+        return "not a name that a header has";
+    return handshake_header_is_reserved(text) ? "belongs to the handshake" : NULL;
+}
+
 static void read_string(struct config_reader *reader, const struct config_key *key,
                         const struct config_node *node, struct config_strings *strings)
 {
@@ -405,11 +548,13 @@ static void read_string(struct config_reader *reader, const struct config_key *k
     char *text = config_reader_text(reader, key, node);
     if (text == NULL)
         return;
-    const char *why = key->type == CONFIG_ORIGINS ? check_origin(text)
-                      : key->type == CONFIG_HOSTS ? check_host(text)
-                                                  : check_subprotocol(text);
+    const char *why = key->type == CONFIG_ORIGINS        ? check_origin(text)
+                      : key->type == CONFIG_HOSTS        ? check_host(text)
+                      : key->type == CONFIG_HEADER_NAMES ? check_header_token(text)
+                                                         : check_subprotocol(text);
+    bool has_case = key->type == CONFIG_SUBPROTOCOLS; /* other names are the same in any case */
     for (size_t i = 0; why == NULL && i < strings->count; i++)
-        if (strcmp(strings->items[i], text) == 0)
+        if ((has_case ? strcmp : strcasecmp)(strings->items[i], text) == 0)
             why = "given twice";
     if (why != NULL) {
         char expected[CONFIG_KEY_TEXT_BYTES];

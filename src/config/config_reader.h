@@ -41,6 +41,10 @@ void config_reader_fail_kind(struct config_reader *reader, const struct config_n
 char *config_reader_text(struct config_reader *reader, const struct config_key *key,
                          const struct config_node *node);
 
+/* The same of a value whose files are read for every attempt.  False: it is reported. */
+bool config_reader_template(struct config_reader *reader, const struct config_key *key,
+                            const struct config_node *node, struct config_template *template);
+
 /* Read a mapping by the rows of group into the struct at base. */
 void config_reader_mapping(struct config_reader *reader, const char *group,
                            const struct config_node *node, void *base);
@@ -52,6 +56,8 @@ void config_read_listen(struct config_reader *reader, const struct config_key *k
                         const struct config_node *node, struct link_config *link);
 void config_read_url(struct config_reader *reader, const struct config_key *key,
                      const struct config_node *node, struct link_config *link);
+void config_read_proxy(struct config_reader *reader, const struct config_key *key,
+                       const struct config_node *node, struct link_config *link);
 void config_read_headers(struct config_reader *reader, const struct config_key *key,
                          const struct config_node *node, struct link_config *link);
 void config_read_host(struct config_reader *reader, const struct config_key *key,

@@ -53,24 +53,49 @@ void config_reader_fail_kind(struct config_reader *reader, const struct config_n
 
 /* ---- values ------------------------------------------------------------------------------- */
 
-char *config_reader_text(struct config_reader *reader, const struct config_key *key,
+static bool check_scalar(struct config_reader *reader, const struct config_key *key,
                          const struct config_node *node)
 {
     char expected[CONFIG_KEY_TEXT_BYTES];
-    if (node->kind != CONFIG_NODE_SCALAR || config_node_is_null(node)) {
-        config_key_expected(key, expected);
-        config_reader_fail_kind(reader, node, expected);
-        return NULL;
-    }
-    /* What is read at each attempt must not be read once. */
-    bool allows_files = key->type != CONFIG_HEADERS && key->type != CONFIG_URL;
-    char why[CONFIG_EXPAND_WHY_BYTES];
-    char *text = config_expand(reader->file, node->text, node->text_bytes, allows_files, why);
-    if (text == NULL && why[0] != '\0')
+    if (node->kind == CONFIG_NODE_SCALAR && !config_node_is_null(node))
+        return true;
+    config_key_expected(key, expected);
+    config_reader_fail_kind(reader, node, expected);
+    return false;
+}
+
+/* Why a value could not be replaced; "": memory ran out. */
+static void fail_expansion(struct config_reader *reader, const struct config_node *node,
+                           const char *why)
+{
+    if (why[0] != '\0')
         config_reader_fail(reader, node, "%s", why);
-    else if (text == NULL)
+    else
         config_errors_no_memory(reader->errors);
+}
+
+char *config_reader_text(struct config_reader *reader, const struct config_key *key,
+                         const struct config_node *node)
+{
+    char why[CONFIG_EXPAND_WHY_BYTES];
+    if (!check_scalar(reader, key, node))
+        return NULL;
+    char *text = config_expand(reader->file, node->text, node->text_bytes, why);
+    if (text == NULL)
+        fail_expansion(reader, node, why);
     return text;
+}
+
+bool config_reader_template(struct config_reader *reader, const struct config_key *key,
+                            const struct config_node *node, struct config_template *template)
+{
+    char why[CONFIG_EXPAND_WHY_BYTES];
+    if (!check_scalar(reader, key, node))
+        return false;
+    if (config_expand_template(reader->file, node->text, node->text_bytes, template, why))
+        return true;
+    fail_expansion(reader, node, why);
+    return false;
 }
 
 static void read_number(struct config_reader *reader, const struct config_key *key,
@@ -179,6 +204,7 @@ static void read_key(struct config_reader *reader, const struct config_key *key,
     case CONFIG_ORIGINS:
     case CONFIG_HOSTS:
     case CONFIG_SUBPROTOCOLS:
+    case CONFIG_HEADER_NAMES:
         config_read_strings(reader, key, node, (void *)((char *)base + key->offset));
         return;
     case CONFIG_LINKS:
@@ -189,6 +215,9 @@ static void read_key(struct config_reader *reader, const struct config_key *key,
         return;
     case CONFIG_URL:
         config_read_url(reader, key, node, base);
+        return;
+    case CONFIG_PROXY:
+        config_read_proxy(reader, key, node, base);
         return;
     case CONFIG_HEADERS:
         config_read_headers(reader, key, node, base);

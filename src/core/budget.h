@@ -13,12 +13,19 @@
 struct budget {
     uint64_t bytes;
     uint64_t bytes_max;
-    bool refused; /* somebody was turned away: worth a second try when bytes went down */
+    bool refused;           /* somebody was turned away: worth a second try once bytes are */
+    uint64_t refused_bytes; /* fewer than they were then */
 };
 
 static inline bool budget_has_room(const struct budget *budget, uint64_t bytes)
 {
     return budget->bytes <= budget->bytes_max && bytes <= budget->bytes_max - budget->bytes;
+}
+
+static inline void budget_refuse(struct budget *budget)
+{
+    budget->refused = true;
+    budget->refused_bytes = budget->bytes;
 }
 
 static inline void budget_take(struct budget *budget, uint64_t bytes)

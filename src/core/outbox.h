@@ -55,6 +55,9 @@ struct outbox {
     uint64_t payload_bytes;
     uint64_t payload_bytes_max;
     struct outbox_chunk *chunk_last; /* being filled */
+#ifdef WSKEEP_CHECKS
+    uint32_t unchecked_count; /* entries that changes have paid for since the last walk */
+#endif
     struct budget *budget;
 };
 

@@ -299,6 +299,11 @@ void session_client_close(struct session *session, const struct close_frame *clo
 void session_client_lost(struct session *session, enum cause cause, uint64_t now_ms,
                          struct session_actions *actions);
 
+/* The client has ended, and behind the message that was kept net held so many more: they are given
+ * up.  Adds to actions. */
+void session_client_kept(struct session *session, uint32_t count, uint64_t bytes, enum cause cause,
+                         struct session_actions *actions);
+
 /* Something was read from the client; pong: a Pong was among it. */
 void session_client_received(struct session *session, bool pong, uint64_t now_ms);
 void session_client_written(struct session *session, uint64_t written_offset, uint64_t now_ms);

@@ -28,7 +28,7 @@ static bool session_inbox_is_full(const struct session *session)
     if (!session_delivers(session) || bytes == 0)
         return false; /* what arrives is dropped: there is nobody to take it */
     if (budget->bytes > budget->bytes_max) {
-        budget->refused = true;
+        budget_refuse(budget);
         return true;
     }
     uint64_t limit = session->settings->inbox_bytes_max;
@@ -79,12 +79,23 @@ static void session_set_client_full(struct session *session, bool full, uint64_t
     session_pause_changed(session, now_ms);
 }
 
+/* Dropping may make room, unless it is others who hold the daemon's memory. */
+static bool session_can_push_over_oldest(const struct session *session, uint64_t payload_bytes)
+{
+    const struct outbox *outbox = &session->outbox;
+    uint64_t own_bytes =
+        outbox->payload_bytes + (uint64_t)outbox->entry_count * OUTBOX_OVERHEAD_BYTES;
+    const struct budget *budget = outbox->budget;
+    return outbox_can_drop_oldest(outbox) &&
+           budget->bytes - own_bytes + payload_bytes + OUTBOX_OVERHEAD_BYTES <= budget->bytes_max;
+}
+
 bool session_has_room(const struct session *session)
 {
     if (!session->client_full || !outbox_would_be_full(&session->outbox, session->refused_bytes))
         return true;
     return session->settings->overflow == OVERFLOW_DROP_OLDEST &&
-           outbox_can_drop_oldest(&session->outbox);
+           session_can_push_over_oldest(session, session->refused_bytes);
 }
 
 bool session_reads_client(const struct session *session)
@@ -132,7 +143,8 @@ enum session_take session_client_message(struct session *session, enum frame_opc
 
     enum settings_overflow overflow = session->settings->overflow;
     enum outbox_result result = outbox_push(&session->outbox, opcode, payload, payload_bytes);
-    if (result == OUTBOX_FULL && overflow == OVERFLOW_DROP_OLDEST)
+    if (result == OUTBOX_FULL && overflow == OVERFLOW_DROP_OLDEST &&
+        session_can_push_over_oldest(session, payload_bytes))
         result = session_push_over_oldest(session, opcode, payload, payload_bytes, actions);
     switch (result) {
     case OUTBOX_OK:
@@ -178,8 +190,11 @@ void session_close_client(struct session *session, uint16_t code, const char *re
     session->client_deadline_ms = now_ms + SESSION_CLOSE_WAIT_MS;
 }
 
-static void session_client_gone(struct session *session, uint64_t now_ms)
+static void session_client_gone(struct session *session, uint64_t now_ms,
+                                struct session_actions *actions)
 {
+    if (session->client_full) /* net holds a message for which there was no room */
+        session_give_up(session, 1, session->refused_bytes, session->client_cause, actions);
     session->client = SESSION_CLIENT_GONE;
     session->client_deadline_ms = SETTINGS_NEVER;
     session_set_client_full(session, false, 0, now_ms);
@@ -193,7 +208,7 @@ void session_client_close(struct session *session, const struct close_frame *clo
     if (session->client == SESSION_CLIENT_CLOSED) { /* the answer to our Close */
         session_act(session, actions);
         actions->client = SESSION_CLIENT_CUT;
-        session_client_gone(session, now_ms);
+        session_client_gone(session, now_ms, actions);
         session_drain(session, now_ms, actions);
         return;
     }
@@ -234,8 +249,15 @@ void session_client_lost(struct session *session, enum cause cause, uint64_t now
     case SESSION_CLIENT_GONE:
         return;
     }
-    session_client_gone(session, now_ms);
+    session_client_gone(session, now_ms, actions);
     session_drain(session, now_ms, actions);
+}
+
+void session_client_kept(struct session *session, uint32_t count, uint64_t bytes, enum cause cause,
+                         struct session_actions *actions)
+{
+    assert(session->client == SESSION_CLIENT_GONE);
+    session_give_up(session, count, bytes, cause, actions);
 }
 
 /* ---- the client's heartbeat --------------------------------------------------------------- */
@@ -295,7 +317,7 @@ bool session_client_timer(struct session *session, uint64_t now_ms, struct sessi
             return true;
         }
         actions->client = SESSION_CLIENT_CUT; /* it did not answer our Close */
-        session_client_gone(session, now_ms);
+        session_client_gone(session, now_ms, actions);
         session_drain(session, now_ms, actions);
         return true;
     }

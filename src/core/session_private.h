@@ -9,6 +9,7 @@ enum {
     SESSION_ATTEMPT_SPACE_MS = 1000, /* between the starts of two connections that carried data */
     SESSION_MISMATCH_COUNT_MAX = 3,
     SESSION_ACK_TIMEOUT_COUNT_MAX = 3,
+    SESSION_ACK_PROBE_PART = 8,          /* of ack_timeout, between two questions to TCP */
     SESSION_PING_AFTER_BYTES = 64 * 1024 /* a barrier Ping does not wait for ping_spacing */
 };
 
@@ -75,9 +76,13 @@ void session_acknowledge(struct session *session, uint64_t sequence, uint64_t no
 /* The Close that the upstream gets as the last word of the session. */
 void session_last_close(const struct session *session, struct close_frame *close);
 
+/* As many Pings are in flight as may be, and the oldest is owed its Pong. */
+bool session_has_pings_enough(const struct session *session);
+
 /* When the next barrier Ping is due by itself, and when its missing Pong ends the connection. */
 uint64_t session_ping_deadline_ms(const struct session *session);
 uint64_t session_ack_deadline_ms(const struct session *session);
+uint64_t session_ack_probe_ms(const struct session *session);
 
 /* Kernel acceptance counts as acknowledgement. */
 static inline bool session_sent_is_enough(const struct session *session)

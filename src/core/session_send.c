@@ -17,7 +17,7 @@ static bool session_is_draining(const struct session *session)
 }
 
 /* As many in flight as may be, and the oldest of them is owed its Pong. */
-static bool session_has_pings_enough(const struct session *session)
+bool session_has_pings_enough(const struct session *session)
 {
     const struct barrier *barrier = &session->barrier;
     return barrier->ping_count == BARRIER_PING_COUNT_MAX &&
@@ -53,6 +53,20 @@ uint64_t session_ping_deadline_ms(const struct session *session)
     return session_after(barrier->last_sent_ms, session->settings->ping_spacing_ms);
 }
 
+/* The oldest Ping in flight whose Pong is owed; NULL when nothing waits for a Pong, or we do not
+ * read it. */
+static const struct barrier_ping *session_owed_ping(const struct session *session)
+{
+    const struct barrier *barrier = &session->barrier;
+    if (session_sent_is_enough(session) || session->upstream_full ||
+        !barrier_has_unacknowledged(barrier))
+        return NULL;
+    for (unsigned i = 0; i < barrier->ping_count; i++)
+        if (barrier_is_owed(barrier, &barrier->pings[i]))
+            return &barrier->pings[i];
+    return NULL;
+}
+
 /*
  * The acknowledgement times out: counted from the oldest Ping in flight whose Pong is owed, from
  * when the peer's TCP had it, and not before the last Pong that matched.  Until then what its TCP
@@ -60,21 +74,23 @@ uint64_t session_ping_deadline_ms(const struct session *session)
  */
 uint64_t session_ack_deadline_ms(const struct session *session)
 {
-    const struct barrier *barrier = &session->barrier;
-    if (session_sent_is_enough(session) || session->upstream_full ||
-        !barrier_has_unacknowledged(barrier))
+    const struct barrier_ping *ping = session_owed_ping(session);
+    if (!ping || ping->judged_from_ms == 0)
         return SETTINGS_NEVER;
-    for (unsigned i = 0; i < barrier->ping_count; i++) {
-        const struct barrier_ping *ping = &barrier->pings[i];
-        if (!barrier_is_owed(barrier, ping))
-            continue;
-        if (ping->judged_from_ms == 0)
-            return SETTINGS_NEVER;
-        uint64_t limit_ms = session_after(session->settings->ack_timeout_ms,
-                                          heartbeat_allowance_ms(&session->upstream_life));
-        return session_after(ping->judged_from_ms, limit_ms);
-    }
-    return SETTINGS_NEVER;
+    uint64_t limit_ms = session_after(session->settings->ack_timeout_ms,
+                                      heartbeat_allowance_ms(&session->upstream_life));
+    return session_after(ping->judged_from_ms, limit_ms);
+}
+
+/* TCP is asked whether it has that Ping often enough for ack_timeout, however patient the
+ * heartbeat is. */
+uint64_t session_ack_probe_ms(const struct session *session)
+{
+    const struct barrier_ping *ping = session_owed_ping(session);
+    if (!ping || ping->judged_from_ms != 0)
+        return SETTINGS_NEVER;
+    return session_after(session->upstream_life.probe_ms,
+                         session->settings->ack_timeout_ms / SESSION_ACK_PROBE_PART + 1);
 }
 
 /* The next message, when the window lets it through: or one larger message alone. */

@@ -36,6 +36,11 @@ static void session_open_timer(struct session *session, uint64_t now_ms,
         session_ended_by_us(session, CAUSE_SILENCE, SESSION_DROP_RESET, now_ms, actions);
         return;
     }
+    if (now_ms >= session_ack_probe_ms(session)) {
+        session_act(session, actions);
+        actions->probe_upstream = true;
+        return;
+    }
     if (now_ms >= session_ping_deadline_ms(session))
         session->ping_now = true; /* goes out as soon as the connection takes it */
     const struct heartbeat_settings settings = session_heartbeat(session);
@@ -154,6 +159,7 @@ uint64_t session_deadline_ms(const struct session *session)
 
     const struct heartbeat_settings settings = session_heartbeat(session);
     deadline_ms = earlier(deadline_ms, session_ack_deadline_ms(session));
+    deadline_ms = earlier(deadline_ms, session_ack_probe_ms(session));
     deadline_ms = earlier(deadline_ms, session_silence_deadline_ms(session));
     if (!session->ping_now)
         deadline_ms = earlier(deadline_ms, session_ping_deadline_ms(session));

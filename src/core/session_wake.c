@@ -38,7 +38,7 @@ void session_network_changed(struct session *session, uint64_t now_ms)
 void session_network_timer(struct session *session, uint64_t now_ms)
 {
     session->network_due_ms = SETTINGS_NEVER;
-    if (session->state == SESSION_OPEN)
+    if (session->state == SESSION_OPEN && !session_has_pings_enough(session))
         session->ping_now = true; /* does it still lead anywhere?  The heartbeat judges */
     session_cut_wait(session, now_ms);
 }

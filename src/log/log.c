@@ -5,18 +5,24 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 /* Room that is kept at the end of a line: for what says that it was cut, and for the newline. */
 enum { LOG_TAIL_BYTES = 16 };
 
+/* An entry of the journal: the sentence, and then all of it again as fields. */
+enum { LOG_ENTRY_BYTES_MAX = 3 * LOG_LINE_BYTES_MAX };
+
 /* A line as it grows.  A piece that does not fit is left out whole. */
 struct log_builder {
     size_t used;
     size_t bytes_max;
     bool is_cut;
-    char out[LOG_LINE_BYTES_MAX];
+    char out[LOG_ENTRY_BYTES_MAX];
 };
 
 /* How a character that must not reach a terminal is written. */
@@ -176,6 +182,22 @@ static const char *level_name(enum log_level level)
     return "";
 }
 
+/* As syslog(3) numbers them. */
+static unsigned level_priority(enum log_level level)
+{
+    switch (level) {
+    case LOG_ERROR:
+        return 3;
+    case LOG_WARNING:
+        return 4;
+    case LOG_INFO:
+        return 6;
+    case LOG_DEBUG:
+        return 7;
+    }
+    return 3;
+}
+
 /* A value that needs no quotes is easier to read and to search for. */
 static bool text_is_bare(const char *text, size_t text_bytes)
 {
@@ -200,14 +222,11 @@ static void builder_field_text(struct log_builder *line, const struct log_field 
     builder_word(line, is_bare ? "" : "\"");
 }
 
-static void build_text(struct log_builder *line, const struct log *log, enum log_level level,
-                       const char *event, const char *sentence, const struct log_field *fields,
-                       size_t field_count)
+/* What a reader sees: lines that were lost, the sentence or event and fields. */
+static void builder_sentence(struct log_builder *line, const struct log *log, const char *event,
+                             const char *sentence, const struct log_field *fields,
+                             size_t field_count)
 {
-    builder_time(line);
-    builder_word(line, " ");
-    builder_word(line, level_name(level));
-    builder_word(line, " ");
     if (log->lost_count > 0) {
         builder_word(line, "[lost before this: ");
         builder_number(line, log->lost_count);
@@ -215,11 +234,28 @@ static void build_text(struct log_builder *line, const struct log *log, enum log
     }
     if (sentence != NULL) {
         builder_text(line, sentence, strlen(sentence), LOG_ESCAPE_SENTENCE);
-    } else {
-        builder_word(line, event);
-        for (size_t i = 0; i < field_count && !line->is_cut; i++)
-            builder_field_text(line, &fields[i]);
+        return;
     }
+    builder_word(line, event);
+    for (size_t i = 0; i < field_count && !line->is_cut; i++)
+        builder_field_text(line, &fields[i]);
+}
+
+static void build_text(struct log_builder *line, const struct log *log, enum log_level level,
+                       const char *event, const char *sentence, const struct log_field *fields,
+                       size_t field_count)
+{
+    if (log->fd_is_journal) {
+        builder_word(line, "<");
+        builder_number(line, level_priority(level));
+        builder_word(line, ">");
+    } else {
+        builder_time(line);
+        builder_word(line, " ");
+    }
+    builder_word(line, level_name(level));
+    builder_word(line, " ");
+    builder_sentence(line, log, event, sentence, fields, field_count);
     line->bytes_max += LOG_TAIL_BYTES;
     builder_word(line, line->is_cut ? "...\n" : "\n");
 }
@@ -265,6 +301,89 @@ static void build_json(struct log_builder *line, const struct log *log, enum log
     builder_word(line, line->is_cut ? ",\"cut\":true}\n" : "}\n");
 }
 
+/* ---- the journal's native protocol: NAME=VALUE, each ended by a newline -------------------- */
+
+/* `delay_ms` -> `WSKEEP_DELAY_MS`.  All of it or nothing. */
+static void builder_entry_field(struct log_builder *line, const struct log_field *field)
+{
+    size_t used = line->used;
+    builder_word(line, "WSKEEP_");
+    for (const char *at = field->name; *at != '\0'; at++) {
+        bool is_lower = *at >= 'a' && *at <= 'z';
+        bool is_digit = *at >= '0' && *at <= '9';
+        const char name[] = {(char)(is_lower ? *at - 'a' + 'A' : is_digit ? *at : '_'), '\0'};
+        builder_word(line, name);
+    }
+    builder_word(line, "=");
+    if (field->type == LOG_FIELD_NUMBER)
+        builder_number(line, field->number);
+    else /* a newline is escaped: no value needs the form with a length */
+        builder_text(line, field->text, field->text_bytes, LOG_ESCAPE_SENTENCE);
+    builder_word(line, "\n");
+    if (line->is_cut)
+        line->used = used;
+}
+
+static void build_entry(struct log_builder *line, const struct log *log, enum log_level level,
+                        const char *event, const char *sentence, const struct log_field *fields,
+                        size_t field_count)
+{
+    builder_word(line, "SYSLOG_IDENTIFIER=wskeepd\nPRIORITY=");
+    builder_number(line, level_priority(level));
+    builder_word(line, "\nWSKEEP_EVENT=");
+    builder_word(line, event);
+    if (log->lost_count > 0) {
+        builder_word(line, "\nWSKEEP_LOST_LINES=");
+        builder_number(line, log->lost_count);
+    }
+    builder_word(line, "\nMESSAGE=");
+    line->bytes_max = line->used + LOG_LINE_BYTES_MAX;
+    builder_sentence(line, log, event, sentence, fields, field_count);
+    line->bytes_max = LOG_ENTRY_BYTES_MAX - LOG_TAIL_BYTES;
+    builder_word(line, line->is_cut ? "...\n" : "\n");
+    line->is_cut = false; /* the fields have their own room */
+    for (size_t i = 0; i < field_count && !line->is_cut; i++)
+        builder_entry_field(line, &fields[i]);
+    line->bytes_max += LOG_TAIL_BYTES;
+    builder_word(line, line->is_cut ? "WSKEEP_CUT=1\n" : "");
+}
+
+/* errno, 0: it is written.  By name each time: a journal that was restarted is found again. */
+static int entry_write(struct log *log, const char *entry, size_t entry_bytes)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *path = log->journal_path != NULL ? log->journal_path : LOG_JOURNAL_PATH;
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    if (!log->journal_is_open) {
+        log->journal_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (log->journal_fd < 0)
+            return errno;
+        log->journal_is_open = true;
+    }
+    ssize_t sent = sendto(log->journal_fd, entry, entry_bytes, MSG_NOSIGNAL,
+                          (const struct sockaddr *)&address, sizeof(address));
+    return sent < 0 ? errno : 0;
+}
+
+bool log_is_journal_stream(int fd, const char *journal_stream)
+{
+    struct stat found;
+    char text[48];
+    if (journal_stream == NULL || fstat(fd, &found) != 0)
+        return false;
+    snprintf(text, sizeof(text), "%ju:%ju", (uintmax_t)found.st_dev, (uintmax_t)found.st_ino);
+    return strcmp(text, journal_stream) == 0;
+}
+
+void log_clear(struct log *log)
+{
+    if (log->journal_is_open)
+        close(log->journal_fd);
+    log->journal_is_open = false;
+}
+
+/* ---- writing ------------------------------------------------------------------------------ */
+
 /* A reader that does not keep up must not stop a loop: a full pipe loses lines instead.  A pipe
  * without a reader is an error as well as ready, and writing to it would raise SIGPIPE. */
 static bool line_write(int fd, const char *line, size_t line_bytes)
@@ -279,12 +398,14 @@ static bool line_write(int fd, const char *line, size_t line_bytes)
     return written == (ssize_t)line_bytes;
 }
 
-void log_line(struct log *log, enum log_level level, const char *event, const char *sentence,
-              const struct log_field *fields, size_t field_count)
+/* On standard error. */
+static void line_out(struct log *log, enum log_level level, const char *event, const char *sentence,
+                     const struct log_field *fields, size_t field_count)
 {
-    if (!log_is_on(log, level))
-        return;
-    struct log_builder line = {.bytes_max = LOG_LINE_BYTES_MAX - LOG_TAIL_BYTES};
+    struct log_builder line;
+    line.used = 0;
+    line.is_cut = false;
+    line.bytes_max = LOG_LINE_BYTES_MAX - LOG_TAIL_BYTES;
     if (log->format == LOG_JSON)
         build_json(&line, log, level, event, fields, field_count);
     else
@@ -293,6 +414,43 @@ void log_line(struct log *log, enum log_level level, const char *event, const ch
         log->lost_count = 0;
     else
         log->lost_count++;
+}
+
+/* False: there is no journal, and standard error has to do. */
+static bool entry_out(struct log *log, enum log_level level, const char *event,
+                      const char *sentence, const struct log_field *fields, size_t field_count)
+{
+    struct log_builder entry;
+    entry.used = 0;
+    entry.is_cut = false;
+    entry.bytes_max = LOG_ENTRY_BYTES_MAX - LOG_TAIL_BYTES;
+    build_entry(&entry, log, level, event, sentence, fields, field_count);
+    int error = entry_write(log, entry.out, entry.used);
+    if (error == 0) {
+        log->lost_count = 0;
+        return true;
+    }
+    if (error == EAGAIN || error == ENOBUFS) { /* it does not keep up */
+        log->lost_count++;
+        return true;
+    }
+    if (!log->journal_absence_is_said) {
+        const struct log_field why[] = {log_text("why", strerror(error))};
+        log->journal_absence_is_said = true;
+        line_out(log, LOG_WARNING, "no-journal",
+                 "the journal cannot be reached: lines go to standard error instead", why, 1);
+    }
+    return false;
+}
+
+void log_line(struct log *log, enum log_level level, const char *event, const char *sentence,
+              const struct log_field *fields, size_t field_count)
+{
+    if (!log_is_on(log, level))
+        return;
+    if (log->format == LOG_JOURNAL && entry_out(log, level, event, sentence, fields, field_count))
+        return;
+    line_out(log, level, event, sentence, fields, field_count);
 }
 
 struct log_field log_text(const char *name, const char *text)

@@ -1,7 +1,8 @@
 /*
- * Log lines: text for people, or one JSON object a line, on standard error.
+ * Log lines: text for people, or one JSON object a line, on standard error; or an entry of the
+ * system's journal.
  *
- * A line is built from typed fields, so both formats say the same.  Strings from a peer or a file
+ * A line is built from typed fields, so all formats say the same.  Strings from a peer or a file
  * are escaped: one event is one line, whatever it contains.  Never a message body, never a secret.
  */
 #ifndef WSKEEP_LOG_LOG_H
@@ -12,16 +13,23 @@
 #include <stdint.h>
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
-enum log_format { LOG_TEXT, LOG_JSON };
+enum log_format { LOG_TEXT, LOG_JSON, LOG_JOURNAL };
 
 enum { LOG_LINE_BYTES_MAX = 2048 }; /* a longer line is cut, in JSON between two fields */
+
+#define LOG_JOURNAL_PATH "/run/systemd/journal/socket"
 
 /* The sink, and what it lets pass.  One for the daemon, handed down. */
 struct log {
     int fd;
     enum log_level level;
     enum log_format format;
-    uint64_t lost_count; /* lines that could not be written: said in the next that can be */
+    uint64_t lost_count;      /* lines that could not be written: said in the next that can be */
+    bool fd_is_journal;       /* text lines start with <PRIORITY>, and the journal knows the time */
+    const char *journal_path; /* NULL: LOG_JOURNAL_PATH */
+    int journal_fd;           /* once journal_is_open */
+    bool journal_is_open;
+    bool journal_absence_is_said;
 };
 
 /* One field of a line. */
@@ -57,10 +65,18 @@ static inline bool log_is_on(const struct log *log, enum log_level level)
  *
  * Text: `2026-11-23T08:10:05.123Z info SENTENCE`.
  * JSON: `{"time":"2026-11-23T08:10:05.123Z","level":"info","event":"ready",...}`.
+ * Journal: MESSAGE=SENTENCE, PRIORITY=6, WSKEEP_EVENT=ready, ... in one datagram.  Where there is
+ * no journal it becomes text, after one warning.
  * One write(); standard error is non-blocking or not, a line that does not fit is counted as lost.
  */
 void log_line(struct log *log, enum log_level level, const char *event, const char *sentence,
               const struct log_field *fields, size_t field_count);
+
+/* Is this descriptor the journal's, as JOURNAL_STREAM says?  Asked once, at start. */
+bool log_is_journal_stream(int fd, const char *journal_stream);
+
+/* Close what log_line() has opened. */
+void log_clear(struct log *log);
 
 /* Append text to out (terminated, cut to out_bytes) with control characters, DEL, quotes and
  * invalid UTF-8 escaped: for sentences.  Returns the new length. */

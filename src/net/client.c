@@ -17,9 +17,11 @@
 enum {
     CLIENT_EARLY_BYTES_MAX = 64 * 1024, /* before its handshake is answered */
     CLIENT_PAUSE_LOGGED_MS = 10 * 1000,
+    CLIENT_LOOK_MS = 1000, /* has it ended while it is paused? */
     CLIENT_RETRY_MS = 100, /* a message for which malloc() had no room is offered again */
     CLIENT_REST_READS_MAX = 4,
     CLIENT_LINGER_MS_MAX = 24 * 3600 * 1000,
+    CLIENT_HURRY_MS = 1000,
     CLIENT_HEAD_BYTES_MAX = 1024 /* of an answer to a handshake */
 };
 
@@ -46,10 +48,25 @@ static void secure(struct net_session *net)
     leave(net);
 }
 
+void client_hurry(struct net_session *net)
+{
+    uint64_t due_ms = relay_now(net) + CLIENT_HURRY_MS;
+    if (due_ms < net->client.handshake_due_ms)
+        net->client.handshake_due_ms = due_ms;
+}
+
+static bool is_unix_socket(int fd)
+{
+    int family;
+    socklen_t bytes = sizeof(family);
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &bytes) == 0 && family == AF_UNIX;
+}
+
 void client_begin(struct net_session *net, int fd, const struct config_listen *listen)
 {
     struct client *client = &net->client;
-    bool is_unix = listen->kind == CONFIG_LISTEN_UNIX;
+    bool is_unix = listen->kind == CONFIG_LISTEN_UNIX ||
+                   (listen->kind == CONFIG_LISTEN_SYSTEMD && is_unix_socket(fd));
     client->stage = CLIENT_HEAD;
     client->listen = listen;
     client_did_not_run(net); /* counted from accept */
@@ -68,6 +85,14 @@ static void drop_kept(struct client *client)
     client->kept = (struct client_kept){0};
 }
 
+/* Among the link's clients. */
+static void release_place(struct net_session *net)
+{
+    if (net->client.was_counted)
+        net->link->client_count--;
+    net->client.was_counted = false;
+}
+
 /* The client takes part no more; its socket went elsewhere or is closed. */
 static void leave(struct net_session *net)
 {
@@ -77,9 +102,7 @@ static void leave(struct net_session *net)
     drop_kept(client);
     head_clear(&client->head);
     client->pong_bytes = 0;
-    if (client->was_counted)
-        net->link->client_count--;
-    client->was_counted = false;
+    release_place(net);
     if (!net->is_begun)
         relay_abandon(net);
 }
@@ -92,6 +115,8 @@ void client_clear(struct net_session *net)
     conn_close(&client->conn, false);
     if (client->stage != CLIENT_GONE)
         leave(net);
+    if (client->request) /* what is forwarded may be a secret */
+        explicit_bzero((char *)client->request->forward, client->request->forward_bytes);
     free(client->request);
     client->request = NULL;
 }
@@ -103,7 +128,9 @@ static void part_with_linger(struct net_session *net)
         stall_ms = LINGER_CLIENT_MS_MIN;
     if (stall_ms > CLIENT_LINGER_MS_MAX)
         stall_ms = CLIENT_LINGER_MS_MAX;
-    linger_take(net->worker, &net->client.conn, stall_ms);
+    char name[REPORT_NAME_BYTES];
+    report_name(net, name);
+    linger_take(net->worker, &net->client.conn, stall_ms, name);
     leave(net);
 }
 
@@ -367,6 +394,23 @@ static void resume(struct net_session *net)
 
 /* ---- what comes in ------------------------------------------------------------------------- */
 
+/* Behind what is kept already.  False when there is no memory. */
+static bool keep_more(struct client_kept *kept, const uint8_t *data, size_t bytes)
+{
+    bool is_inside = kept->has_message && kept->payload >= kept->bytes &&
+                     kept->payload < kept->bytes + kept->end;
+    size_t payload_at = is_inside ? (size_t)(kept->payload - kept->bytes) : 0;
+    uint8_t *all = realloc(kept->bytes, kept->end + bytes + 1);
+    if (!all)
+        return false;
+    memcpy(all + kept->end, data, bytes);
+    kept->bytes = all;
+    kept->end += bytes;
+    if (is_inside)
+        kept->payload = all + payload_at;
+    return true;
+}
+
 /* It does not wait for its answer: a little of that is kept. */
 static void keep_early(struct net_session *net, const uint8_t *data, size_t bytes)
 {
@@ -374,20 +418,27 @@ static void keep_early(struct net_session *net, const uint8_t *data, size_t byte
     if (bytes == 0)
         return;
     bool is_too_much = bytes > CLIENT_EARLY_BYTES_MAX - kept->end;
-    uint8_t *all = is_too_much ? NULL : realloc(kept->bytes, kept->end + bytes);
-    if (!all) {
+    if (is_too_much || !keep_more(kept, data, bytes)) {
         client_do_refuse(net, is_too_much ? 400 : 503,
                          is_too_much ? "too much before the answer" : "no memory");
         lose(net, is_too_much ? CAUSE_PROTOCOL_ERROR : CAUSE_NO_RESOURCES);
-        return;
     }
-    memcpy(all + kept->end, data, bytes);
-    kept->bytes = all;
-    kept->end += bytes;
 }
 
 static void read_messages(struct net_session *net, uint8_t *data, size_t bytes)
 {
+    struct client *client = &net->client;
+    if (client->kept.bytes && !client->kept.has_message)
+        resume(net); /* what came before the 101 comes first */
+    if (client->stage != CLIENT_OPEN)
+        return;
+    if (client->kept.bytes) {
+        if (!keep_more(&client->kept, data, bytes)) {
+            part_with_reset(net);
+            lose(net, CAUSE_NO_RESOURCES);
+        }
+        return;
+    }
     bool has_pong = feed(net, data, bytes, false);
     session_client_received(&net->core, has_pong, relay_now(net));
 }
@@ -515,6 +566,43 @@ static void report_inbox(struct net_session *net)
         relay_act(net, &actions);
 }
 
+/* Reading comes to the connection's end first; when that does not come, nothing more can be sent
+ * here: it is over. */
+static void judge_failed_write(struct net_session *net)
+{
+    struct client *client = &net->client;
+    bool is_memory = client->conn.write_error == ENOMEM;
+    if (client->write_failed_ms == 0)
+        client->write_failed_ms = relay_now(net);
+    if (!is_memory && relay_now(net) - client->write_failed_ms < CONN_WRITE_FAILED_MS)
+        return;
+    part_with_reset(net);
+    lose(net, is_memory ? CAUSE_NO_RESOURCES : CAUSE_CLIENT_LOST);
+}
+
+/*
+ * It is not read, so its end does not show by itself.  It gives its place to another client at
+ * once; what it has sent waits for room as long as that of a client that left.
+ */
+static void look_for_end(struct net_session *net)
+{
+    struct client *client = &net->client;
+    if (client->ended_ms == 0 && conn_has_ended(&client->conn)) {
+        client->ended_ms = relay_now(net);
+        release_place(net);
+    }
+    if (client->ended_ms == 0 ||
+        relay_now(net) - client->ended_ms < net->config->session.drain_timeout_ms)
+        return;
+    lose(net, CAUSE_CLIENT_LOST); /* counts the message that was refused */
+    uint64_t bytes;
+    uint32_t count = client_count_kept(net, &bytes);
+    struct session_actions actions = {.any = false};
+    session_client_kept(&net->core, count, bytes, CAUSE_CLIENT_LOST, &actions);
+    relay_act(net, &actions);
+    client_do_cut(net);
+}
+
 static void set_paused(struct net_session *net)
 {
     struct client *client = &net->client;
@@ -523,6 +611,7 @@ static void set_paused(struct net_session *net)
             client->paused_ms = relay_now(net);
         return;
     }
+    client->ended_ms = 0;
     client->paused_ms = 0;
     client->pause_is_logged = false;
 }
@@ -532,10 +621,9 @@ void client_flush(struct net_session *net)
     struct client *client = &net->client;
     if (!net->is_begun)
         return;
-    if (client->conn.write_error == ENOMEM && client->stage != CLIENT_GONE) {
-        part_with_reset(net);
-        lose(net, CAUSE_NO_RESOURCES);
-    }
+    if (client->conn.write_error && client->stage != CLIENT_GONE)
+        judge_failed_write(net);
+    client->conn.is_deaf = false; /* until it is again */
     if (client->stage == CLIENT_OPEN && client->kept.bytes &&
         (!client->kept.has_message || session_has_room(&net->core)))
         resume(net);
@@ -551,6 +639,28 @@ void client_flush(struct net_session *net)
                  (client->stage == CLIENT_OPEN && !client->kept.bytes &&
                   session_reads_client(&net->core));
     conn_set_reading(&client->conn, reads);
+    if (client->stage != CLIENT_GONE && !conn_is_flushed(&client->conn))
+        conn_wait_writable(&client->conn);
+}
+
+uint32_t client_count_kept(struct net_session *net, uint64_t *bytes)
+{
+    struct client *client = &net->client;
+    struct client_kept *kept = &client->kept;
+    struct message message;
+    size_t consumed;
+    uint32_t count = 0;
+    *bytes = 0;
+    while (client->stage == CLIENT_OPEN && kept->begin < kept->end) {
+        enum message_event event = message_read(&client->reader, kept->bytes + kept->begin,
+                                                kept->end - kept->begin, &consumed, &message);
+        kept->begin += consumed;
+        if (event != MESSAGE_DATA)
+            continue;
+        count++;
+        *bytes += message.payload_bytes;
+    }
+    return count;
 }
 
 bool client_has_room_again(const struct net_session *net)
@@ -565,7 +675,12 @@ uint64_t client_deadline_ms(const struct net_session *net)
     const struct client *client = &net->client;
     if (client->stage == CLIENT_HEAD)
         return client->handshake_due_ms;
-    uint64_t due_ms = TIMERS_NEVER;
+    if (client->stage == CLIENT_GONE)
+        return TIMERS_NEVER;
+    uint64_t due_ms =
+        conn_deadline_ms(&client->conn, client->write_failed_ms, net->worker->now_ms);
+    if (client->kept.has_message && net->worker->now_ms + CLIENT_LOOK_MS < due_ms)
+        due_ms = net->worker->now_ms + CLIENT_LOOK_MS;
     if (client->paused_ms != 0 && !client->pause_is_logged)
         due_ms = client->paused_ms + CLIENT_PAUSE_LOGGED_MS;
     if (client->kept.has_message && session_has_room(&net->core) &&
@@ -579,7 +694,10 @@ void client_timer(struct net_session *net)
     struct client *client = &net->client;
     uint64_t now_ms = relay_now(net);
     if (client->stage == CLIENT_HEAD && now_ms >= client->handshake_due_ms) {
-        client_do_refuse(net, 408, "handshake_timeout");
+        if (net->is_late)
+            client_do_refuse(net, 503, "shutdown");
+        else
+            client_do_refuse(net, 408, "handshake_timeout");
         return;
     }
     if (client->paused_ms != 0 && !client->pause_is_logged &&
@@ -587,4 +705,6 @@ void client_timer(struct net_session *net)
         client->pause_is_logged = true;
         report_client_paused(net, now_ms - client->paused_ms);
     }
+    if (client->stage == CLIENT_OPEN && client->kept.has_message)
+        look_for_end(net);
 }

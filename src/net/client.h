@@ -14,6 +14,8 @@
 struct config_listen;
 struct net_session;
 
+enum { CLIENT_FORWARD_BYTES_MAX = 8192 }; /* of headers for the upstream */
+
 enum client_stage {
     CLIENT_HEAD,    /* its handshake is being read */
     CLIENT_WAITING, /* for the upstream's choice of subprotocol */
@@ -27,8 +29,13 @@ struct client_request {
     bool has_offer;     /* the client named subprotocols: only then it is told one */
     unsigned offer_count;
     size_t offer_bytes;
-    const char *target; /* to ask the upstream for */
-    char offer[];       /* for the upstream: offer_count names, each terminated; then target */
+    const char *target;  /* the client's own, for `path: append`; found right with the url of then */
+    const char *forward; /* headers for the upstream: name, value, name, ..., each terminated */
+    unsigned forward_count;
+    size_t forward_bytes;
+    bool has_credential; /* what the upstream is shown is the client's: Authorization or Cookie */
+    char offer[];        /* for the upstream: offer_count names, each terminated; then target, and
+                            what is forwarded */
 };
 
 /* What was read and not taken yet: while the outbox is full, or before the 101. */
@@ -52,6 +59,8 @@ struct client {
     struct message_reader reader;
     struct client_kept kept;
     uint64_t handshake_due_ms;
+    uint64_t write_failed_ms; /* a write has failed since; 0: none has */
+    uint64_t ended_ms;      /* it ended while its messages had no room; 0: it did not */
     uint64_t paused_ms;     /* its messages have no room since; 0: they do */
     uint64_t data_ms;       /* when it last sent a message */
     uint64_t inbox_bytes;   /* as core was told */
@@ -100,8 +109,15 @@ void client_do_deliver(struct net_session *net, const struct message *message,
 /* The end of a turn: go on with what was kept, tell core what waits, read or do not. */
 void client_flush(struct net_session *net);
 
+/* How many whole messages were read and kept behind the one that was refused.  They are not read
+ * after this: the client has ended. */
+uint32_t client_count_kept(struct net_session *net, uint64_t *bytes);
+
 /* A kept message did not fit, and messages have left the outbox since. */
 bool client_has_room_again(const struct net_session *net);
+
+/* We stop: whoever is asking right now may finish, but not take long. */
+void client_hurry(struct net_session *net);
 
 /* Read what has arrived already, so far as there is room: the daemon is about to stop. */
 void client_read_rest(struct net_session *net);

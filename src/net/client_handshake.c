@@ -2,6 +2,7 @@
 #include "net/client_handshake.h"
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,21 +46,31 @@ static bool host_is(struct http_text host, const char *name, uint16_t port)
     return text_is(host, with_port, (size_t)all) || text_is(host, with_port, alone);
 }
 
-/* The address at which the client has reached us. */
-static bool host_is_local_address(struct http_text host, int fd, uint16_t port)
+/* Where the client has reached us. */
+struct local {
+    char address[INET6_ADDRSTRLEN];
+    uint16_t port;
+};
+
+static bool local_read(int fd, struct local *local)
 {
     struct sockaddr_storage address;
     socklen_t bytes = sizeof(address);
-    char text[INET6_ADDRSTRLEN];
-    const void *number = NULL;
     if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0)
         return false;
-    if (address.ss_family == AF_INET)
-        number = &((struct sockaddr_in *)(void *)&address)->sin_addr;
-    else if (address.ss_family == AF_INET6)
-        number = &((struct sockaddr_in6 *)(void *)&address)->sin6_addr;
-    return number && inet_ntop(address.ss_family, number, text, sizeof(text)) &&
-           host_is(host, text, port);
+    if (address.ss_family == AF_INET) {
+        const struct sockaddr_in *four = (const struct sockaddr_in *)(void *)&address;
+        local->port = ntohs(four->sin_port);
+        return inet_ntop(AF_INET, &four->sin_addr, local->address, sizeof(local->address));
+    }
+    if (address.ss_family != AF_INET6)
+        return false;
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(void *)&address;
+    local->port = ntohs(six->sin6_port);
+    if (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr)) /* a socket of systemd may take both families */
+        return inet_ntop(AF_INET, &six->sin6_addr.s6_addr[12], local->address,
+                         sizeof(local->address));
+    return inet_ntop(AF_INET6, &six->sin6_addr, local->address, sizeof(local->address));
 }
 
 static bool host_is_allowed(const struct net_session *net, struct http_text host)
@@ -67,11 +78,14 @@ static bool host_is_allowed(const struct net_session *net, struct http_text host
     static const char *const own[] = {"localhost", "127.0.0.1", "::1"};
     const struct config_listen *listen = net->client.listen;
     const struct config_strings *allowed = &net->config->client.allow_hosts;
+    struct local local;
+    if (!local_read(net->client.conn.fd, &local))
+        return false;
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
-        if (host_is(host, own[i], listen->port))
+        if (host_is(host, own[i], local.port))
             return true;
-    if (host_is(host, listen->host, listen->port) ||
-        host_is_local_address(host, net->client.conn.fd, listen->port))
+    if (host_is(host, local.address, local.port) ||
+        (listen->host && host_is(host, listen->host, local.port)))
         return true;
     struct http_text name = without_port(host);
     for (size_t i = 0; i < allowed->count; i++) {
@@ -143,43 +157,109 @@ static bool offer_make(const struct config_strings *configured,
 
 /* ---- the path ------------------------------------------------------------------------------ */
 
-/* Empty text for `path: fixed`.  False when the client's target may not be appended. */
+/*
+ * The client's own target, without what is meant for us.  False when it may not be appended.  It is
+ * joined with url at each attempt, as either may have changed; "/" where only `fixed` can take it.
+ */
 static bool target_make(const struct config_upstream *upstream, struct http_text asked,
                         char target[URL_TARGET_BYTES_MAX + 1])
 {
-    char copy[URL_TARGET_BYTES_MAX + 1];
-    target[0] = '\0';
-    if (upstream->path == CONFIG_PATH_FIXED)
-        return true;
-    if (asked.bytes >= sizeof(copy))
-        return false;
-    memcpy(copy, asked.at, asked.bytes);
-    copy[asked.bytes] = '\0';
-    (void)url_target_strip_own(copy);
-    return url_target_append(upstream->url.target, copy, target);
+    char joined[URL_TARGET_BYTES_MAX + 1];
+    bool is_right = asked.bytes <= URL_TARGET_BYTES_MAX;
+    if (is_right) {
+        memcpy(target, asked.at, asked.bytes);
+        target[asked.bytes] = '\0';
+        (void)url_target_strip_own(target);
+        for (size_t i = 0; i < upstream->url_count && is_right; i++)
+            is_right = url_target_append(upstream->urls[i].target, target, joined);
+    }
+    if (!is_right)
+        memcpy(target, "/", sizeof("/"));
+    return is_right || upstream->path == CONFIG_PATH_FIXED;
+}
+
+/* ---- headers that are forwarded ------------------------------------------------------------ */
+
+/* In the order of the client's head; names and values point into it. */
+struct forward {
+    const struct http_field *fields[HTTP_FIELD_COUNT_MAX];
+    unsigned count;
+    size_t bytes; /* of all names and values, each terminated */
+    bool has_credential;
+};
+
+static bool is_configured(const struct config_upstream *upstream, struct http_text name)
+{
+    for (size_t i = 0; i < upstream->header_count; i++)
+        if (http_text_equals_nocase(name, upstream->headers[i].name))
+            return true;
+    return false;
+}
+
+/* The parser has let no control character but a tab pass, and the names are none of the
+ * handshake's own. */
+static bool is_forwarded(const struct config_upstream *upstream, const struct http_head *head,
+                         struct http_text name)
+{
+    for (size_t i = 0; i < upstream->forward_headers.count; i++)
+        if (http_text_equals_nocase(name, upstream->forward_headers.items[i]))
+            return !http_head_has_token(head, "Connection", /* for us only (RFC 9110 7.6.1) */
+                                        upstream->forward_headers.items[i]);
+    return false;
+}
+
+/* False when it is more than a request may hold beside all the rest. */
+static bool forward_make(const struct config_upstream *upstream, const struct http_head *head,
+                         struct forward *forward)
+{
+    *forward = (struct forward){0};
+    for (size_t i = 0; i < head->field_count; i++) {
+        const struct http_field *field = &head->fields[i];
+        if (!is_forwarded(upstream, head, field->name))
+            continue;
+        forward->fields[forward->count++] = field;
+        forward->bytes += field->name.bytes + field->value.bytes + 2;
+        if (!is_configured(upstream, field->name) && field->value.bytes > 0 &&
+            (http_text_equals_nocase(field->name, "Authorization") ||
+             http_text_equals_nocase(field->name, "Cookie")))
+            forward->has_credential = true;
+    }
+    return forward->bytes <= CLIENT_FORWARD_BYTES_MAX;
 }
 
 /* ---- all of it ----------------------------------------------------------------------------- */
 
+static char *put_text(char *at, struct http_text text)
+{
+    memcpy(at, text.at, text.bytes);
+    at[text.bytes] = '\0';
+    return at + text.bytes + 1;
+}
+
 static struct client_request *request_new(const struct handshake_request *asked,
-                                          const struct offer *offer, const char *target)
+                                          const struct offer *offer, const char *target,
+                                          const struct forward *forward)
 {
     size_t target_bytes = strlen(target) + 1;
-    struct client_request *request = malloc(sizeof(*request) + offer->bytes + target_bytes);
+    struct client_request *request =
+        malloc(sizeof(*request) + offer->bytes + target_bytes + forward->bytes);
     if (!request)
         return NULL;
     *request = (struct client_request){.has_offer = asked->subprotocol_count > 0,
                                        .offer_count = offer->count,
-                                       .offer_bytes = offer->bytes};
+                                       .offer_bytes = offer->bytes,
+                                       .forward_count = forward->count,
+                                       .forward_bytes = forward->bytes,
+                                       .has_credential = forward->has_credential};
     handshake_accept(asked->key.at, digest_sha1, request->accept);
     char *at = request->offer;
-    for (unsigned i = 0; i < offer->count; i++) {
-        memcpy(at, offer->names[i].at, offer->names[i].bytes);
-        at += offer->names[i].bytes;
-        *at++ = '\0';
-    }
-    memcpy(at, target, target_bytes);
+    for (unsigned i = 0; i < offer->count; i++)
+        at = put_text(at, offer->names[i]);
     request->target = at;
+    at = put_text(at, (struct http_text){.at = target, .bytes = target_bytes - 1});
+    request->forward = at;
+    for (unsigned i = 0; i < forward->count; i++)
+        at = put_text(put_text(at, forward->fields[i]->name), forward->fields[i]->value);
     return request;
 }
 
@@ -191,6 +271,7 @@ unsigned client_handshake_check(const struct net_session *net, const uint8_t *da
     struct http_head head;
     struct handshake_request asked;
     struct offer offer;
+    struct forward forward;
     char target[URL_TARGET_BYTES_MAX + 1];
 
     enum http_head_result parsed = http_head_parse(data, head_bytes, true, &head);
@@ -209,13 +290,19 @@ unsigned client_handshake_check(const struct net_session *net, const uint8_t *da
     *why = "max_clients";
     if (net->link->client_count >= config->client.max_clients)
         return 503;
+    *why = "max_clients, and as many that left and are still delivered for";
+    if (net->link->session_count / 2 >= config->client.max_clients)
+        return 503;
     *why = "subprotocol";
     if (!offer_make(&config->upstream.subprotocols, &asked, &offer))
         return 400;
     *why = "path";
     if (!target_make(&config->upstream, asked.target, target))
         return 400;
+    *why = "forward_headers";
+    if (!forward_make(&config->upstream, &head, &forward))
+        return 431;
     *why = "no memory";
-    *request = request_new(&asked, &offer, target);
+    *request = request_new(&asked, &offer, target, &forward);
     return *request ? 101 : 503;
 }

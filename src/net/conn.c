@@ -6,11 +6,13 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "net/conn_private.h"
+#include "net/tcp_flight.h"
 
 enum { PIECES_MAX = 16 }; /* 1 MiB of unsent chunks in one call */
 
@@ -34,7 +36,7 @@ void conn_open(struct conn *conn, int fd, bool is_unix, struct event_base *base,
 
 void conn_secure(struct conn *conn, struct conn_tls *tls)
 {
-    assert(!conn->tls && conn->queued_offset == 0);
+    assert(!conn->tls);
     conn->tls = tls;
     conn_tls_begin(conn);
 }
@@ -74,8 +76,10 @@ void conn_set_reading(struct conn *conn, bool reading)
 {
     if (conn->fd < 0 || conn->is_reading == reading || (reading && conn->read_ended))
         return;
-    if (reading && event_add(&conn->read_event, NULL) != 0)
-        return; /* no memory in libevent: asked again at the end of each turn */
+    if (reading && event_add(&conn->read_event, NULL) != 0) {
+        conn->is_deaf = true;
+        return;
+    }
     if (!reading)
         event_del(&conn->read_event);
     conn->is_reading = reading;
@@ -86,8 +90,24 @@ void conn_set_reading(struct conn *conn, bool reading)
 
 void conn_wait_writable(struct conn *conn)
 {
-    if (!conn->is_waiting && event_add(&conn->write_event, NULL) == 0)
-        conn->is_waiting = true;
+    if (conn->is_waiting)
+        return;
+    conn->is_waiting = event_add(&conn->write_event, NULL) == 0;
+    if (!conn->is_waiting)
+        conn->is_deaf = true;
+}
+
+uint64_t conn_deadline_ms(const struct conn *conn, uint64_t failed_ms, uint64_t now_ms)
+{
+    if (conn->is_deaf)
+        return now_ms + CONN_RETRY_MS;
+    return failed_ms != 0 ? failed_ms + CONN_WRITE_FAILED_MS : UINT64_MAX;
+}
+
+bool conn_has_ended(const struct conn *conn)
+{
+    struct pollfd poll_fd = {.fd = conn->fd, .events = POLLRDHUP};
+    return poll(&poll_fd, 1, 0) > 0;
 }
 
 /* ---- reading ------------------------------------------------------------------------------ */
@@ -106,8 +126,8 @@ ssize_t conn_read_wire(struct conn *conn, uint8_t *data, size_t capacity, int *e
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return -1;
     *error = got < 0 ? errno : 0;
-    if (got == 0 && conn->write_error == ECONNRESET) {
-        *error = ECONNRESET; /* the write has taken the socket's error away */
+    if (got == 0 && conn->write_error && conn->write_error != EPIPE) {
+        *error = conn->write_error; /* the write has taken the socket's error away */
         got = -1;
     }
     conn_end_reading(conn);
@@ -250,10 +270,7 @@ void conn_probe(const struct conn *conn, uint64_t *acked_offset, bool *in_flight
         *in_flight = false;
         return;
     }
-    struct tcp_info info = {0};
-    socklen_t bytes = sizeof(info);
-    if (getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) == 0)
-        *in_flight = info.tcpi_unacked > 0;
+    *in_flight = tcp_flight_is_on_its_way(conn->fd);
 }
 
 /* A socket that refuses an option is slower, and works. */

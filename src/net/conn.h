@@ -29,6 +29,7 @@ struct conn {
     bool is_reading;  /* readable bytes are reported */
     bool read_ended;  /* its end or an error was read: nothing more will come */
     bool is_waiting;  /* to be writable */
+    bool is_deaf;     /* libevent had no room for an event: ask again, by a timer */
     bool is_shut;     /* our side of the stream was ended */
 };
 
@@ -54,6 +55,17 @@ static inline bool conn_is_open(const struct conn *conn)
 {
     return conn->fd >= 0;
 }
+
+enum { CONN_RETRY_MS = 100, CONN_WRITE_FAILED_MS = 2000 };
+
+/*
+ * When it has to be looked at again: an event could not be added, or a write has failed since
+ * failed_ms (0: none has) and the end that reading should come to does not come.
+ */
+uint64_t conn_deadline_ms(const struct conn *conn, uint64_t failed_ms, uint64_t now_ms);
+
+/* True when the peer has ended its side or all of it, though we do not read. */
+bool conn_has_ended(const struct conn *conn);
 
 /* Report readable bytes, or do not. */
 void conn_set_reading(struct conn *conn, bool reading);

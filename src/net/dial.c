@@ -1,19 +1,14 @@
 /* One attempt to reach the upstream. */
 #include "net/dial.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "config/config.h"
-#include "net/conn.h"
 #include "net/digest.h"
 #include "net/relay.h"
-
-enum { DIAL_UNSENT_BYTES_MAX = 128 * 1024 }; /* a Ping must not queue behind megabytes */
+#include "proto/retry_after.h"
 
 struct dial *dial_new(void)
 {
@@ -24,46 +19,14 @@ void dial_free(struct dial *dial)
 {
     if (!dial)
         return;
-    if (dial->request)
-        resolver_cancel(dial->request);
-    if (dial->addresses)
-        freeaddrinfo(dial->addresses);
+    lookup_clear(&dial->lookup);
+    race_clear(&dial->race);
+    head_clear(&dial->tunnel.head);
     head_clear(&dial->head);
     free(dial);
 }
 
 /* ---- connecting ---------------------------------------------------------------------------- */
-
-int dial_connect(struct dial *dial)
-{
-    while (dial->next) {
-        const struct addrinfo *address = dial->next;
-        dial->next = address->ai_next;
-        int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (fd < 0) {
-            dial->error = errno;
-            continue;
-        }
-        conn_set_no_delay(fd);
-        conn_set_unsent_max(fd, DIAL_UNSENT_BYTES_MAX);
-        if (connect(fd, address->ai_addr, address->ai_addrlen) == 0 || errno == EINPROGRESS ||
-            errno == EINTR)
-            return fd;
-        dial->error = errno;
-        close(fd);
-    }
-    return -1;
-}
-
-int dial_result(struct dial *dial, int fd)
-{
-    int error = 0;
-    socklen_t bytes = sizeof(error);
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &bytes) != 0)
-        error = errno;
-    dial->error = error;
-    return error;
-}
 
 enum cause dial_cause_of(int error)
 {
@@ -92,7 +55,7 @@ enum cause dial_cause_of(int error)
 
 enum cause dial_cause(const struct dial *dial)
 {
-    return dial->error ? dial_cause_of(dial->error) : CAUSE_TCP_UNREACHABLE;
+    return dial->race.error ? dial_cause_of(dial->race.error) : CAUSE_TCP_UNREACHABLE;
 }
 
 /* ---- the handshake ------------------------------------------------------------------------- */
@@ -105,22 +68,22 @@ struct asking {
 
 static void ask_make(const struct net_session *net, const char *key, struct asking *asking)
 {
-    const struct config_upstream *upstream = &net->config->upstream;
     const struct client_request *request = net->client.request;
+    const struct fresh *fresh = &net->upstream.fresh;
+    const struct url *url = upstream_url(net);
     const char *name = request->offer;
     for (unsigned i = 0; i < request->offer_count; i++) {
         asking->subprotocols[i] = name;
         name += strlen(name) + 1;
     }
-    url_host_header(&upstream->url, asking->host);
-    asking->ask = (struct handshake_ask){
-        .target = request->target[0] ? request->target : upstream->url.target,
-        .host = asking->host,
-        .key = key,
-        .subprotocols = asking->subprotocols,
-        .subprotocol_count = request->offer_count,
-        .headers = upstream->headers,
-        .header_count = upstream->header_count};
+    url_host_header(url, asking->host);
+    asking->ask = (struct handshake_ask){.target = fresh->target,
+                                         .host = asking->host,
+                                         .key = key,
+                                         .subprotocols = asking->subprotocols,
+                                         .subprotocol_count = request->offer_count,
+                                         .headers = fresh->headers,
+                                         .header_count = fresh->header_count};
 }
 
 size_t dial_build_request(struct net_session *net, char *out, size_t out_bytes)
@@ -156,6 +119,7 @@ static enum dial_answer check_head(struct net_session *net, const uint8_t *data,
     case HANDSHAKE_ACCEPTED:
         break;
     case HANDSHAKE_REFUSED:
+        outcome->has_retry_after = retry_after_parse(&head, &outcome->retry_after_ms);
         return fail(outcome, CAUSE_HTTP_STATUS);
     case HANDSHAKE_MALFORMED:
         return fail(outcome, CAUSE_HTTP_MALFORMED);
@@ -167,23 +131,41 @@ static enum dial_answer check_head(struct net_session *net, const uint8_t *data,
     if (subprotocol.bytes > 0)
         memcpy(outcome->subprotocol, subprotocol.at, subprotocol.bytes);
     outcome->subprotocol[subprotocol.bytes] = '\0';
+    fresh_take_cookies(net, &head);
     return DIAL_OPEN;
+}
+
+/* 100 or 103: another head follows it (RFC 9110 section 15.2).  101 is the answer itself. */
+static bool is_interim(const uint8_t *data, size_t head_bytes)
+{
+    struct http_head head;
+    return http_head_parse(data, head_bytes, false, &head) == HTTP_HEAD_OK &&
+           head.start[1].bytes == 3 && head.start[1].at[0] == '1' &&
+           !http_text_equals(head.start[1], "101");
 }
 
 enum dial_answer dial_read(struct net_session *net, uint8_t *data, size_t data_bytes,
                            struct dial_outcome *outcome)
 {
+    struct dial *dial = net->upstream.dial;
     size_t head_bytes;
     bool is_out_of_memory;
     *outcome = (struct dial_outcome){0};
-    enum http_head_result result = head_feed(&net->upstream.dial->head, &data, &data_bytes,
-                                             &head_bytes, &is_out_of_memory);
-    if (is_out_of_memory)
-        return fail(outcome, CAUSE_NO_RESOURCES);
-    if (result == HTTP_HEAD_NEED_MORE)
-        return DIAL_NEED_MORE;
-    if (result != HTTP_HEAD_OK)
-        return fail(outcome, CAUSE_HTTP_MALFORMED);
+    for (;;) {
+        enum http_head_result result =
+            head_feed(&dial->head, &data, &data_bytes, &head_bytes, &is_out_of_memory);
+        if (is_out_of_memory)
+            return fail(outcome, CAUSE_NO_RESOURCES);
+        if (result == HTTP_HEAD_NEED_MORE)
+            return DIAL_NEED_MORE;
+        if (result != HTTP_HEAD_OK)
+            return fail(outcome, CAUSE_HTTP_MALFORMED);
+        if (!is_interim(data, head_bytes))
+            break;
+        if (++dial->interim_count > DIAL_INTERIM_COUNT_MAX)
+            return fail(outcome, CAUSE_HTTP_MALFORMED);
+        head_skip(&dial->head, &data, &data_bytes, head_bytes);
+    }
     outcome->rest = data + head_bytes;
     outcome->rest_bytes = data_bytes - head_bytes;
     return check_head(net, data, head_bytes, outcome);

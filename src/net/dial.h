@@ -1,15 +1,18 @@
 /*
- * One attempt to reach the upstream: its addresses one after the other, and its handshake.
+ * One attempt to reach the upstream: its addresses, the race to them, the tunnel, and
+ * its handshake.
  */
 #ifndef WSKEEP_NET_DIAL_H
 #define WSKEEP_NET_DIAL_H
 
-#include <netdb.h>
-
 #include "core/cause.h"
 #include "net/head.h"
-#include "net/resolver.h"
+#include "net/lookup.h"
+#include "net/race.h"
+#include "net/tunnel.h"
 #include "proto/handshake.h"
+
+enum { DIAL_INTERIM_COUNT_MAX = 8 };
 
 struct link_config;
 struct net_session;
@@ -17,27 +20,18 @@ struct worker;
 
 /* Exists from the beginning of an attempt until it is open or has failed. */
 struct dial {
-    struct resolver_request *request; /* while the name is looked up */
-    struct addrinfo *addresses;
-    const struct addrinfo *next;      /* to be tried */
-    int error;                        /* errno of the last address that failed */
-    struct head head;                 /* of the answer */
+    struct lookup lookup;
+    struct race race;
+    struct tunnel tunnel;
+    struct head head;       /* of the answer */
+    unsigned interim_count; /* answers that only say that another one will come */
     char accept[HANDSHAKE_ACCEPT_BYTES + 1];
 };
 
 struct dial *dial_new(void);
 void dial_free(struct dial *dial); /* NULL is allowed */
 
-/*
- * Begin to connect to the next address.  Returns the socket, which is connected or will tell when
- * it is writable, or -1 when no address is left: dial_cause() says why.
- */
-int dial_connect(struct dial *dial);
-
-/* Whether the connection came about: 0 or its errno, which is remembered. */
-int dial_result(struct dial *dial, int fd);
-
-/* Why the last address could not be reached. */
+/* Why no address could be reached. */
 enum cause dial_cause(const struct dial *dial);
 
 /* The cause of an errno from a connection or from making one. */
@@ -54,6 +48,8 @@ struct dial_outcome {
     char subprotocol[HANDSHAKE_SUBPROTOCOL_BYTES_MAX + 1]; /* "" for none */
     enum cause cause;     /* DIAL_FAILED */
     unsigned http_status; /* with CAUSE_HTTP_STATUS */
+    bool has_retry_after; /* the answer asks for a wait */
+    uint64_t retry_after_ms;
 };
 
 /* Bytes of the answer came. */

@@ -23,6 +23,10 @@ struct head {
 enum http_head_result head_feed(struct head *head, uint8_t **data, size_t *data_bytes,
                                 size_t *head_bytes, bool *is_out_of_memory);
 
+/* The head that head_feed() found is done with, and another follows: feed what is left, *data, to
+ * find it. */
+void head_skip(struct head *head, uint8_t **data, size_t *data_bytes, size_t head_bytes);
+
 void head_clear(struct head *head);
 
 #endif

@@ -1,10 +1,13 @@
 /* The end of connections. */
 #include "net/linger.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 
 #include "net/conn.h"
+#include "net/report.h"
 #include "net/worker.h"
 
 struct lingering {
@@ -12,6 +15,9 @@ struct lingering {
     struct conn conn;
     struct timer timer;
     uint64_t stall_ms;
+    uint64_t last_ms;      /* not a moment longer */
+    uint64_t acked_offset; /* of the stream, when TCP was last asked */
+    char who[REPORT_NAME_BYTES];
     LIST_ENTRY(lingering) entry;
 };
 
@@ -25,16 +31,23 @@ static void end(struct lingering *lingering)
     free(lingering);
 }
 
+static void wait(struct lingering *lingering, uint64_t delay_ms)
+{
+    struct worker *worker = lingering->worker;
+    uint64_t due_ms = timers_after(worker_now(worker), delay_ms);
+    timers_set(&worker->timers, &lingering->timer,
+               due_ms < lingering->last_ms ? due_ms : lingering->last_ms);
+}
+
 /* Nothing is owed any more, or nothing can be paid. */
 static void shut(struct lingering *lingering)
 {
-    struct worker *worker = lingering->worker;
     if (lingering->conn.read_ended) {
         end(lingering);
         return;
     }
     conn_shut(&lingering->conn);
-    timers_set(&worker->timers, &lingering->timer, worker_now(worker) + LINGER_READ_MS);
+    wait(lingering, LINGER_READ_MS);
 }
 
 static void on_read(evutil_socket_t fd, short what, void *argument)
@@ -62,20 +75,53 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
 static void on_write(evutil_socket_t fd, short what, void *argument)
 {
     struct lingering *lingering = argument;
-    struct worker *worker = lingering->worker;
     (void)fd;
     (void)what;
     conn_write_unsent(&lingering->conn);
     if (conn_is_flushed(&lingering->conn))
         shut(lingering);
     else
-        timers_set(&worker->timers, &lingering->timer,
-                   worker_now(worker) + lingering->stall_ms);
+        wait(lingering, lingering->stall_ms);
+}
+
+/* Of a socket that is not writable the kernel may still send: what TCP got through is progress. */
+static bool has_progress(struct lingering *lingering, uint64_t *owed_bytes)
+{
+    const struct conn *conn = &lingering->conn;
+    uint64_t acked_offset;
+    bool in_flight;
+    conn_probe(conn, &acked_offset, &in_flight);
+    bool is_further = acked_offset > lingering->acked_offset;
+    lingering->acked_offset = acked_offset;
+    *owed_bytes = conn->written_offset - acked_offset + conn_unsent_bytes(conn);
+    return is_further;
+}
+
+static void report_owed(const struct lingering *lingering, uint64_t owed_bytes)
+{
+    char sentence[REPORT_NAME_BYTES + 128];
+    snprintf(sentence, sizeof(sentence), "%s: the last %" PRIu64 " bytes were not taken",
+             lingering->who, owed_bytes);
+    const struct log_field fields[] = {log_text("session", lingering->who),
+                                       log_number("bytes", owed_bytes)};
+    log_line(lingering->worker->log, LOG_WARNING, "not-taken", sentence, fields, 2);
 }
 
 static void on_timer(struct timer *timer)
 {
     struct lingering *lingering = container_of(timer, struct lingering, timer);
+    struct worker *worker = lingering->worker;
+    uint64_t owed_bytes;
+    bool goes_on = has_progress(lingering, &owed_bytes) && owed_bytes > 0 &&
+                   worker_now(worker) < lingering->last_ms;
+    if (goes_on) {
+        if (!conn_is_flushed(&lingering->conn))
+            conn_wait_writable(&lingering->conn);
+        wait(lingering, lingering->stall_ms);
+        return;
+    }
+    if (owed_bytes > 0 && !lingering->conn.write_error)
+        report_owed(lingering, owed_bytes);
     end(lingering);
 }
 
@@ -91,10 +137,12 @@ static void take_over(struct lingering *lingering, struct conn *from)
     to->is_shut = state.is_shut;
     to->tls = state.tls;
     from->tls = NULL;
+    to->queued_offset = state.queued_offset;
+    to->written_offset = state.written_offset;
     unsent_move(&to->unsent, &from->unsent);
 }
 
-void linger_take(struct worker *worker, struct conn *conn, uint64_t stall_ms)
+void linger_take(struct worker *worker, struct conn *conn, uint64_t stall_ms, const char *who)
 {
     if (worker->gather.conn == conn)
         gather_flush(&worker->gather);
@@ -108,6 +156,9 @@ void linger_take(struct worker *worker, struct conn *conn, uint64_t stall_ms)
     }
     lingering->worker = worker;
     lingering->stall_ms = stall_ms;
+    lingering->last_ms =
+        worker->is_hurried ? timers_after(worker_now(worker), stall_ms) : TIMERS_NEVER;
+    snprintf(lingering->who, sizeof(lingering->who), "%s", who);
     LIST_INSERT_HEAD(&worker->lingerings, lingering, entry);
     worker->lingering_count++;
     take_over(lingering, conn);
@@ -117,7 +168,17 @@ void linger_take(struct worker *worker, struct conn *conn, uint64_t stall_ms)
         return;
     }
     conn_wait_writable(&lingering->conn);
-    timers_set(&worker->timers, &lingering->timer, worker_now(worker) + stall_ms);
+    wait(lingering, stall_ms);
+}
+
+void linger_hurry(struct worker *worker)
+{
+    struct lingering *lingering;
+    worker->is_hurried = true;
+    LIST_FOREACH (lingering, &worker->lingerings, entry) {
+        lingering->last_ms = timers_after(worker_now(worker), lingering->stall_ms);
+        wait(lingering, lingering->stall_ms);
+    }
 }
 
 void linger_end_all(struct worker *worker)

@@ -18,10 +18,16 @@ enum {
 };
 
 /*
- * Take the socket and the unsent bytes of conn, which has none afterwards.  stall_ms: unsent
- * bytes wait so long without progress before they are given up.
+ * Take the socket and the unsent bytes of conn, which has none afterwards.
+ *
+ * stall_ms  what was not taken by the peer's TCP waits so long without progress before it is given
+ *           up, which is logged
+ * who       in that line, "game#12"; copied
  */
-void linger_take(struct worker *worker, struct conn *conn, uint64_t stall_ms);
+void linger_take(struct worker *worker, struct conn *conn, uint64_t stall_ms, const char *who);
+
+/* The daemon stops: each of them, also later ones, has its stall_ms in all. */
+void linger_hurry(struct worker *worker);
 
 /* Close all of them now: the process ends. */
 void linger_end_all(struct worker *worker);

@@ -35,6 +35,7 @@ void link_free(struct link *link)
     assert(LIST_EMPTY(&link->sessions));
     link_close_listeners(link);
     forget_choices(link);
+    last_good_clear(&link->last_good);
     link_config_release(link->config);
     tls_pair_clear(&link->tls);
     tls_pair_clear(&link->next_tls);

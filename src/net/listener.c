@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "config/config.h"
+#include "net/handover.h"
 #include "net/link.h"
 #include "net/relay.h"
 
@@ -73,20 +75,23 @@ void listener_start(struct listener *listener)
         pause_accepting(listener, ENOMEM);
 }
 
-/* Takes fd, also when it fails. */
-static struct listener *listener_new(struct link *link, const struct config_listen *listen, int fd)
+/* Takes fd, also when it fails, unless it is lent. */
+static struct listener *listener_new(struct link *link, const struct config_listen *listen, int fd,
+                                     bool is_lent)
 {
     struct worker *worker = link->worker;
     struct listener *listener = calloc(1, sizeof(*listener));
     if (!listener || !timers_add(&worker->timers, &listener->timer, on_timer)) {
         free(listener);
-        close(fd);
+        if (!is_lent)
+            close(fd);
         return NULL;
     }
     listener->worker = worker;
     listener->link = link;
     listener->listen = listen;
     listener->fd = fd;
+    listener->is_lent = is_lent;
     event_assign(&listener->event, worker->base, fd, EV_READ | EV_PERSIST, on_client, listener);
     return listener;
 }
@@ -99,13 +104,19 @@ static bool name_is_ours(const struct listener *listener)
            now.st_ino == listener->inode && now.st_dev == listener->device;
 }
 
+bool listener_is_reachable(const struct listener *listener)
+{
+    return listener->inode == 0 || name_is_ours(listener);
+}
+
 void listener_close(struct listener *listener)
 {
     event_del(&listener->event);
     timers_remove(&listener->worker->timers, &listener->timer);
     if (name_is_ours(listener))
         (void)unlink(listener->listen->path); /* read-only by now: it stays, stale */
-    close(listener->fd);
+    if (!listener->is_lent)
+        close(listener->fd);
     LIST_REMOVE(listener, entry);
     free(listener);
 }
@@ -165,7 +176,7 @@ static bool open_tcp(struct link *link, const struct config_listen *listen,
             absent = errno;
             continue;
         }
-        struct listener *listener = fd >= 0 ? listener_new(link, listen, fd) : NULL;
+        struct listener *listener = fd >= 0 ? listener_new(link, listen, fd, false) : NULL;
         if (!listener) {
             (void)fail(error, "%s", strerror(fd < 0 ? errno : ENOMEM));
             freeaddrinfo(addresses);
@@ -249,17 +260,26 @@ static bool bind_beside(int fd, const char *path, struct worker *worker, char *n
     return false;
 }
 
-static bool set_access(const char *name, const struct config_client *client)
+static bool set_access(const char *name, const struct config_client *client,
+                       const struct worker *worker)
 {
-    bool has_owner = client->owner != (uid_t)-1 || client->group != (gid_t)-1;
-    return chmod(name, client->mode) == 0 &&
-           (!has_owner || lchown(name, client->owner, client->group) == 0);
+    struct stat now;
+    uid_t owner = client->owner != (uid_t)-1 ? client->owner : worker->socket_owner;
+    gid_t group = client->group != (gid_t)-1 ? client->group : worker->socket_group;
+    if (lstat(name, &now) != 0)
+        return false;
+    /* What is right already is left alone: after --user we may not be able to say it again. */
+    bool is_theirs =
+        (owner == (uid_t)-1 || owner == now.st_uid) && (group == (gid_t)-1 || group == now.st_gid);
+    bool has_mode = (now.st_mode & 07777) == client->mode;
+    return (has_mode || chmod(name, client->mode) == 0) &&
+           (is_theirs || lchown(name, owner, group) == 0);
 }
 
 void listener_set_access(const struct listener *listener, const struct config_client *client)
 {
     const char *name = listener->link->config->name;
-    if (!name_is_ours(listener) || set_access(listener->listen->path, client))
+    if (!name_is_ours(listener) || set_access(listener->listen->path, client, listener->worker))
         return;
     const struct log_field fields[] = {log_text("link", name),
                                        log_text("address", listener->listen->text),
@@ -271,7 +291,7 @@ void listener_set_access(const struct listener *listener, const struct config_cl
 static bool settle(int fd, const char *name, const struct listener *listener,
                    const struct config_client *client)
 {
-    return set_access(name, client) && listen(fd, LISTENER_BACKLOG) == 0 &&
+    return set_access(name, client, listener->worker) && listen(fd, LISTENER_BACKLOG) == 0 &&
            rename(name, listener->listen->path) == 0;
 }
 
@@ -293,7 +313,7 @@ static bool open_unix(struct link *link, const struct config_listen *listen,
         close(fd);
         return false;
     }
-    struct listener *listener = listener_new(link, listen, fd);
+    struct listener *listener = listener_new(link, listen, fd, false);
     if (!listener) {
         (void)unlink(name);
         return fail(error, "%s", strerror(ENOMEM));
@@ -312,15 +332,67 @@ static bool open_unix(struct link *link, const struct config_listen *listen,
     return true;
 }
 
-/* ---- both ---------------------------------------------------------------------------------- */
+/* ---- handed over --------------------------------------------------------------------------- */
+
+/* What there is instead, for whoever mistyped a name. */
+static bool fail_unknown(const struct handover *handover, char *error)
+{
+    char names[LISTENER_ERROR_BYTES / 2];
+    size_t used = 0;
+    names[0] = '\0';
+    for (size_t i = 0; handover && i < handover->count && used < sizeof(names); i++)
+        used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "",
+                                 handover->sockets[i].name);
+    if (names[0] == '\0')
+        return fail(error, "no socket was handed over");
+    return fail(error, "no socket of this name was handed over, only %s", names);
+}
+
+static bool open_handed_over(struct link *link, const struct config_listen *listen,
+                             struct listener_list *list, char *error)
+{
+    const struct handover *handover = link->worker->handover;
+    bool is_open = false;
+    for (size_t i = 0; handover && i < handover->count; i++) {
+        const struct handover_socket *socket = &handover->sockets[i];
+        if (strcmp(socket->name, listen->name) != 0)
+            continue;
+        const char *why = handover_check(socket->fd);
+        if (why)
+            return fail(error, "%s", why);
+        int flags = fcntl(socket->fd, F_GETFL);
+        if (flags < 0 || fcntl(socket->fd, F_SETFL, flags | O_NONBLOCK) != 0)
+            return fail(error, "%s", strerror(errno));
+        struct listener *listener = listener_new(link, listen, socket->fd, true);
+        if (!listener)
+            return fail(error, "%s", strerror(ENOMEM));
+        LIST_INSERT_HEAD(list, listener, entry);
+        is_open = true;
+    }
+    return is_open || fail_unknown(handover, error);
+}
+
+/* ---- all of them --------------------------------------------------------------------------- */
+
+static bool open_one(struct link *link, const struct config_listen *listen,
+                     const struct config_client *client, struct listener_list *list, char *error)
+{
+    switch (listen->kind) {
+    case CONFIG_LISTEN_TCP:
+        return open_tcp(link, listen, list, error);
+    case CONFIG_LISTEN_UNIX:
+        return open_unix(link, listen, client, list, error);
+    case CONFIG_LISTEN_SYSTEMD:
+        return open_handed_over(link, listen, list, error);
+    }
+    return false;
+}
 
 bool listener_open(struct link *link, const struct config_listen *listen,
                    const struct config_client *client, struct listener_list *list, char *error)
 {
     struct listener_list opened = LIST_HEAD_INITIALIZER(opened);
-    bool done = listen->kind == CONFIG_LISTEN_UNIX
-                    ? open_unix(link, listen, client, &opened, error)
-                    : open_tcp(link, listen, &opened, error);
+    bool done = open_one(link, listen, client, &opened, error);
     while (!LIST_EMPTY(&opened)) {
         struct listener *listener = LIST_FIRST(&opened);
         if (!done) {

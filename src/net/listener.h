@@ -1,5 +1,5 @@
 /*
- * Where clients connect: one listening socket, of TCP or of a Unix path.
+ * Where clients connect: one listening socket, of TCP or of a Unix path, ours or handed over.
  */
 #ifndef WSKEEP_NET_LISTENER_H
 #define WSKEEP_NET_LISTENER_H
@@ -33,6 +33,7 @@ struct listener {
     struct timer timer; /* the end of a pause */
     dev_t device;       /* of a Unix socket's name: to remove only our own */
     ino_t inode;
+    bool is_lent; /* handed over: fd stays open when the listener closes */
     bool shortage_is_logged;
     struct link *next_link; /* while a reload is prepared: whose it will be; NULL: nobody's */
     const struct config_listen *next_listen;
@@ -52,6 +53,9 @@ bool listener_open(struct link *link, const struct config_listen *listen,
 
 /* A reload: give the Unix socket the mode and owner of today, if its name is still ours. */
 void listener_set_access(const struct listener *listener, const struct config_client *client);
+
+/* False for a Unix socket whose name is gone, or leads to another: nobody finds it. */
+bool listener_is_reachable(const struct listener *listener);
 
 /* Accept from now on. */
 void listener_start(struct listener *listener);

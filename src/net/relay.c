@@ -18,6 +18,9 @@ static void set_timer(struct net_session *net)
 {
     uint64_t now_ms = relay_now(net);
     uint64_t due_ms = client_deadline_ms(net);
+    uint64_t upstream_due_ms = upstream_deadline_ms(net);
+    if (upstream_due_ms < due_ms)
+        due_ms = upstream_due_ms;
     uint64_t core_due_ms = net->is_begun ? session_deadline_ms(&net->core) : TIMERS_NEVER;
     if (core_due_ms < due_ms)
         due_ms = core_due_ms;
@@ -34,6 +37,7 @@ static void on_timer(struct timer *timer)
         return;
     relay_touch(net);
     client_timer(net);
+    upstream_timer(net);
     if (!net->is_begun)
         return;
     do {
@@ -78,8 +82,12 @@ static void free_session(struct net_session *net)
     client_clear(net);
     upstream_clear(net);
     timers_remove(&worker->timers, &net->timer);
-    if (net->is_begun)
+    if (net->is_begun && net->core.state == SESSION_OPEN)
+        worker->open_count--;
+    if (net->is_begun) {
         session_clear(&net->core);
+        link->session_count--;
+    }
     LIST_REMOVE(net, worker_entry);
     LIST_REMOVE(net, link_entry);
     worker->session_count--;
@@ -103,10 +111,13 @@ void relay_begin(struct net_session *net)
     session_init(&net->core, &net->config->session, &random, &worker->budget, relay_now(net));
     if (net->client.conn.is_unix)
         session_client_without_heartbeat(&net->core);
+    if (request->has_credential)
+        session_client_has_credential(&net->core);
     net->number = ++worker->number_last;
     net->is_begun = true;
     net->client.was_counted = true;
     net->link->client_count++;
+    net->link->session_count++;
 
     const char *subprotocol;
     if (request->offer_count == 0)
@@ -117,6 +128,10 @@ void relay_begin(struct net_session *net)
         subprotocol = link_choice(net->link, request->offer, request->offer_bytes);
     session_start(&net->core, subprotocol, relay_now(net), &actions);
     relay_act(net, &actions);
+    if (net->is_late) {
+        session_shutdown(&net->core, relay_now(net), &actions);
+        relay_act(net, &actions);
+    }
 }
 
 /* ---- carrying out -------------------------------------------------------------------------- */
@@ -130,6 +145,14 @@ static bool is_idle_close(const struct net_session *net, const struct session_ac
         data_ms = net->client.data_ms;
     return end->cause == CAUSE_CLOSED && end->was_open && end->close.code == CLOSE_NORMAL &&
            actions->close_rule < 0 && relay_now(net) - data_ms >= RELAY_IDLE_CLOSE_MS;
+}
+
+static void count_open(struct worker *worker, const struct session_move *move)
+{
+    if (move->from != move->to && move->to == SESSION_OPEN)
+        worker->open_count++;
+    if (move->from != move->to && move->from == SESSION_OPEN)
+        worker->open_count--;
 }
 
 static void report(const struct net_session *net, const struct session_actions *actions)
@@ -184,11 +207,22 @@ static void act_on_client(struct net_session *net, const struct session_actions 
     }
 }
 
-void relay_act(struct net_session *net, const struct session_actions *actions)
+/* Nothing that a client has sent is lost without being counted. */
+static void count_kept(struct net_session *net, struct session_actions *actions)
+{
+    uint64_t bytes;
+    uint32_t count = client_count_kept(net, &bytes);
+    session_client_kept(&net->core, count, bytes, actions->move.cause, actions);
+}
+
+void relay_act(struct net_session *net, struct session_actions *actions)
 {
     if (!actions->any)
         return;
     relay_touch(net);
+    count_open(net->worker, &actions->move);
+    if (actions->move.from != actions->move.to && actions->move.to == SESSION_ENDED)
+        count_kept(net, actions);
     report(net, actions);
     upstream_do_drop(net, actions->drop, &actions->upstream_close);
     act_on_client(net, actions);
@@ -205,6 +239,7 @@ void relay_act(struct net_session *net, const struct session_actions *actions)
 
 void relay_touch(struct net_session *net)
 {
+    net->worker->touch_count++;
     if (net->is_touched)
         return;
     net->is_touched = true;
@@ -216,8 +251,9 @@ void relay_shutdown(struct net_session *net)
     struct session_actions actions;
     relay_touch(net);
     client_read_rest(net);
-    if (!net->is_begun) {
-        client_do_refuse(net, 503, "shutdown");
+    if (!net->is_begun) { /* accepted a moment ago: it hears 1012 as the others do */
+        net->is_late = true;
+        client_hurry(net);
         return;
     }
     session_shutdown(&net->core, relay_now(net), &actions);
@@ -250,13 +286,8 @@ static bool wake_those_without_memory(struct worker *worker)
 {
     struct budget *budget = &worker->budget;
     struct net_session *net;
-    if (!budget->refused)
+    if (!budget->refused || budget->bytes >= budget->refused_bytes)
         return false;
-    if (budget->bytes >= worker->budget_seen_bytes) {
-        worker->budget_seen_bytes = budget->bytes;
-        return false;
-    }
-    worker->budget_seen_bytes = budget->bytes;
     budget->refused = false;
     LIST_FOREACH (net, &worker->sessions, worker_entry)
         if (net->client.kept.has_message || net->core.upstream_full)
@@ -296,6 +327,19 @@ void relay_did_not_run(struct worker *worker)
             session_did_not_run(&net->core, now_ms);
         else
             client_did_not_run(net);
+        set_timer(net);
+    }
+}
+
+void relay_network_changed(struct worker *worker)
+{
+    struct net_session *net;
+    uint64_t now_ms = worker_now(worker);
+    LIST_FOREACH(net, &worker->sessions, worker_entry)
+    {
+        if (!net->is_begun)
+            continue;
+        session_network_changed(&net->core, now_ms);
         set_timer(net);
     }
 }

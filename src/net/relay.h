@@ -26,6 +26,7 @@ struct net_session {
     bool is_begun;   /* the client's handshake was right */
     bool is_touched; /* in worker->touched or worker->again */
     bool is_dead;    /* in worker->dead */
+    bool is_late;    /* its client had not asked yet when we began to stop */
     LIST_ENTRY(net_session) worker_entry;
     LIST_ENTRY(net_session) link_entry;
     STAILQ_ENTRY(net_session) turn_entry;
@@ -46,7 +47,7 @@ void relay_abandon(struct net_session *net);
  * Carry out what core answered.  Every call of a core function that takes actions is followed by
  * this one.  Never calls core back for a decision: what comes of it is an event of its own.
  */
-void relay_act(struct net_session *net, const struct session_actions *actions);
+void relay_act(struct net_session *net, struct session_actions *actions);
 
 /* Something happened to it: it sends, and sets its timer, at the end of the turn. */
 void relay_touch(struct net_session *net);
@@ -64,6 +65,7 @@ static inline uint64_t relay_now(const struct net_session *net)
 void relay_flush_all(struct worker *worker);
 void relay_free_dead(struct worker *worker);
 void relay_did_not_run(struct worker *worker);
+void relay_network_changed(struct worker *worker);
 void relay_end_all(struct worker *worker);
 
 #endif

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "config/config.h"
 #include "log/log.h"
@@ -39,6 +40,11 @@ static void field_text(struct line *line, const char *name, const char *text)
 static void field_number(struct line *line, const char *name, uint64_t number)
 {
     line->fields[line->field_count++] = log_number(name, number);
+}
+
+void report_name(const struct net_session *net, char out[REPORT_NAME_BYTES])
+{
+    snprintf(out, REPORT_NAME_BYTES, "%s#%" PRIu64, net->config->name, net->number);
 }
 
 static void line_begin(struct line *line, const struct net_session *net)
@@ -78,7 +84,8 @@ static void say_cause(struct line *line, const struct session_actions *actions)
     field_text(line, "cause", cause_name(cause));
     if (cause == CAUSE_CLOSED)
         say_close(line, &actions->end.close);
-    if (cause == CAUSE_HTTP_STATUS) {
+    if (cause == CAUSE_HTTP_STATUS ||
+        (cause == CAUSE_PROXY_REFUSED && actions->end.http_status > 0)) {
         say(line, " %u", (unsigned)actions->end.http_status);
         field_number(line, "http_status", actions->end.http_status);
     }
@@ -92,6 +99,21 @@ static void say_why(struct line *line, const char *why)
     field_text(line, "why", why);
 }
 
+/* Which url it is about, without its path and query, once one was chosen.  place: room for it,
+ * until the line is written. */
+static void say_upstream(struct line *line, const struct net_session *net,
+                         const struct session_move *move, char place[URL_HOST_BYTES_MAX + 9])
+{
+    const struct url *url = upstream_url(net);
+    if (move->to == SESSION_RESOLVING || move->from == SESSION_WAITING ||
+        move->from == SESSION_IDLE)
+        return;
+    url_place(url->host, url->host_is_ipv6, url->port, place);
+    if (net->config->upstream.url_count > 1)
+        say(line, " at %s", place);
+    field_text(line, "upstream", place);
+}
+
 /* Steps of an attempt are for those who look for a fault. */
 static enum log_level move_level(const struct session_move *move)
 {
@@ -103,6 +125,7 @@ static enum log_level move_level(const struct session_move *move)
 void report_move(const struct net_session *net, const struct session_actions *actions)
 {
     struct line line;
+    char place[URL_HOST_BYTES_MAX + 9];
     const struct session_move *move = &actions->move;
     enum log_level level = move_level(move);
     if (!log_is_on(net->worker->log, level))
@@ -113,6 +136,7 @@ void report_move(const struct net_session *net, const struct session_actions *ac
     field_text(&line, "to", session_state_name(move->to));
     if (move->cause != CAUSE_NONE)
         say_cause(&line, actions);
+    say_upstream(&line, net, move, place);
     if (move->cause == CAUSE_TLS_FAILED || move->cause == CAUSE_TLS_UNTRUSTED)
         say_why(&line, net->upstream.tls_why);
     field_number(&line, "connection", net->core.counters.connections);
@@ -129,6 +153,36 @@ void report_move(const struct net_session *net, const struct session_actions *ac
         field_number(&line, "repeats", actions->repeats);
     }
     line_end(&line, net->worker, level, "move");
+}
+
+void report_last_good(const struct net_session *net, const char *host, const char *cause,
+                      const char *why)
+{
+    struct line line;
+    line_begin(&line, net);
+    say(&line, "%s could not be looked up (%s: %s): trying the addresses that worked last", host,
+        cause, why);
+    field_text(&line, "host", host);
+    field_text(&line, "cause", cause);
+    field_text(&line, "why", why);
+    line_end(&line, net->worker, LOG_WARNING, "last-good");
+}
+
+void report_proxy_refused(const struct net_session *net, const char *why, unsigned http_status)
+{
+    struct line line;
+    char place[URL_HOST_BYTES_MAX + 9];
+    const struct proxy *proxy = &net->config->upstream.proxy;
+    url_place(proxy->host, proxy->host_is_ipv6, proxy->port, place);
+    line_begin(&line, net);
+    say(&line, "proxy %s: %s", place, why);
+    field_text(&line, "proxy", place);
+    field_text(&line, "why", why);
+    if (http_status > 0) {
+        say(&line, " (%u)", http_status);
+        field_number(&line, "http_status", http_status);
+    }
+    line_end(&line, net->worker, LOG_WARNING, "proxy-refused");
 }
 
 void report_given_up(const struct net_session *net, const struct session_actions *actions)
@@ -177,6 +231,33 @@ void report_pong_unsupported(const struct net_session *net)
         goes_on ? "from now on what was sent counts as delivered" : "the session ends");
     field_text(&line, "cause", cause_name(CAUSE_PONG_UNSUPPORTED));
     line_end(&line, net->worker, LOG_WARNING, "pong-unsupported");
+}
+
+static void say_path(struct line *line, const char *path)
+{
+    line->used = log_escape(line->sentence, line->used, sizeof(line->sentence), path, strlen(path));
+    field_text(line, "path", path);
+}
+
+void report_secret_unreadable(const struct net_session *net, const char *path, const char *why)
+{
+    struct line line;
+    line_begin(&line, net);
+    say(&line, "secret file ");
+    say_path(&line, path);
+    say(&line, " %s", why);
+    field_text(&line, "why", why);
+    line_end(&line, net->worker, LOG_WARNING, "secret-unreadable");
+}
+
+void report_secret_changed(const struct net_session *net, const char *path)
+{
+    struct line line;
+    line_begin(&line, net);
+    say(&line, "secret file ");
+    say_path(&line, path);
+    say(&line, " has changed");
+    line_end(&line, net->worker, LOG_INFO, "secret-changed");
 }
 
 void report_mutual_stall(const struct net_session *net)

@@ -12,8 +12,20 @@ struct link;
 struct net_session;
 struct worker;
 
+enum { REPORT_NAME_BYTES = 96 };
+
+/* "game#12": the session's name in log lines. */
+void report_name(const struct net_session *net, char out[REPORT_NAME_BYTES]);
+
 /* session: open -> waiting, with its cause and what comes next. */
 void report_move(const struct net_session *net, const struct session_actions *actions);
+
+/* host cannot be looked up, or not in time: the addresses that worked last are tried. */
+void report_last_good(const struct net_session *net, const char *host, const char *cause,
+                      const char *why);
+
+/* The proxy did not make the tunnel.  http_status: of its answer, 0 when it has none. */
+void report_proxy_refused(const struct net_session *net, const char *why, unsigned http_status);
 
 /* Messages that nobody acknowledged were given up. */
 void report_given_up(const struct net_session *net, const struct session_actions *actions);
@@ -47,5 +59,11 @@ void report_unverified(const struct link *link);
 
 /* The server ends quiet sessions with 1000 again and again: perhaps it should not end them. */
 void report_idle_close(const struct link *link, struct worker *worker);
+
+/* A file that an attempt needs cannot be used.  Never what is in it. */
+void report_secret_unreadable(const struct net_session *net, const char *path, const char *why);
+
+/* A file whose contents the upstream refused, or which could not be read, is another one now. */
+void report_secret_changed(const struct net_session *net, const char *path);
 
 #endif

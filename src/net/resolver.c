@@ -1,247 +1,171 @@
-/* getaddrinfo() in a thread. */
+/* getaddrinfo() in the threads of the pool. */
 #include "net/resolver.h"
 
-#include <errno.h>
-#include <event2/event_struct.h>
-#include <pthread.h>
-#include <signal.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-struct resolver_request {
+#include "net/pool.h"
+#include "net/worker.h"
+
+LIST_HEAD(request_list, resolver_request);
+LIST_HEAD(lookup_list, lookup_job);
+
+/* One name being looked up.  What a thread touches is only what look_up() names. */
+struct lookup_job {
+    struct pool_job job;
     char *host;
     char port[8];
     int error;
-    struct addrinfo *addresses;
-    resolver_answer *answer; /* NULL: cancelled; only the worker's thread looks at it */
-    void *argument;
-    STAILQ_ENTRY(resolver_request) entry;
+    struct addresses *addresses;
+    struct resolver *resolver;
+    struct request_list requests; /* all cancelled: nobody waits for it */
+    LIST_ENTRY(lookup_job) entry;
 };
 
-STAILQ_HEAD(request_list, resolver_request);
-
-/* What both threads use.  The last of the two frees it, so a lookup may outlive the worker. */
-struct shared {
-    pthread_mutex_t mutex;
-    pthread_cond_t asked;
-    struct request_list questions;
-    struct request_list answers;
-    int answer_fd; /* eventfd: there are answers */
-    bool is_looking; /* the thread is inside getaddrinfo() */
-    bool is_ending;
-    unsigned user_count;
+struct resolver_request {
+    struct lookup_job *lookup;
+    resolver_answer *answer;
+    void *argument;
+    LIST_ENTRY(resolver_request) entry;
 };
 
 struct resolver {
-    struct shared *shared;
-    struct event event;
-    pthread_t thread;
-    bool has_thread;
-    unsigned open_count; /* asked and not answered, cancelled ones too */
+    struct pool *pool;
+    struct lookup_list lookups; /* in flight */
 };
 
-static void request_free(struct resolver_request *request)
+static void lookup_free(struct lookup_job *lookup)
 {
-    if (request->addresses)
-        freeaddrinfo(request->addresses);
-    free(request->host);
-    free(request);
+    addresses_release(lookup->addresses);
+    free(lookup->host);
+    free(lookup);
 }
 
-static void request_list_free(struct request_list *list)
+/* The pool is no more; so is the resolver, and nobody waits. */
+static void drop(struct pool_job *job)
 {
-    while (!STAILQ_EMPTY(list)) {
-        struct resolver_request *request = STAILQ_FIRST(list);
-        STAILQ_REMOVE_HEAD(list, entry);
-        request_free(request);
+    lookup_free(container_of(job, struct lookup_job, job));
+}
+
+/* Copied at once: what getaddrinfo() gave stays in its thread. */
+static int ask_system(const char *host, const char *port, int flags, struct addresses **addresses)
+{
+    const struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | flags};
+    struct addrinfo *list = NULL;
+    *addresses = NULL;
+    int error = getaddrinfo(host, port, &hints, &list);
+    if (error)
+        return error;
+    *addresses = addresses_new(list, &error);
+    freeaddrinfo(list);
+    return error;
+}
+
+static void look_up(struct pool_job *job)
+{
+    struct lookup_job *lookup = container_of(job, struct lookup_job, job);
+    lookup->error = ask_system(lookup->host, lookup->port, AI_ADDRCONFIG, &lookup->addresses);
+}
+
+static void looked_up(struct pool_job *job)
+{
+    struct lookup_job *lookup = container_of(job, struct lookup_job, job);
+    LIST_REMOVE(lookup, entry); /* who asks from now on wants a fresh answer */
+    while (!LIST_EMPTY(&lookup->requests)) {
+        struct resolver_request *request = LIST_FIRST(&lookup->requests);
+        resolver_answer *answer = request->answer;
+        void *argument = request->argument;
+        LIST_REMOVE(request, entry);
+        free(request);
+        answer(argument, lookup->error, lookup->addresses);
     }
+    lookup_free(lookup);
 }
 
-static void shared_release(struct shared *shared)
-{
-    pthread_mutex_lock(&shared->mutex);
-    bool is_last = --shared->user_count == 0;
-    pthread_mutex_unlock(&shared->mutex);
-    if (!is_last)
-        return;
-    request_list_free(&shared->questions);
-    request_list_free(&shared->answers);
-    close(shared->answer_fd);
-    pthread_cond_destroy(&shared->asked);
-    pthread_mutex_destroy(&shared->mutex);
-    free(shared);
-}
-
-/* ---- the thread --------------------------------------------------------------------------- */
-
-static void look_up(struct resolver_request *request)
-{
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC,
-                                   .ai_socktype = SOCK_STREAM,
-                                   .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
-    request->error = getaddrinfo(request->host, request->port, &hints, &request->addresses);
-    if (request->error)
-        request->addresses = NULL;
-}
-
-static void *resolver_thread(void *argument)
-{
-    struct shared *shared = argument;
-    const uint64_t one = 1;
-    pthread_mutex_lock(&shared->mutex);
-    while (!shared->is_ending) {
-        struct resolver_request *request = STAILQ_FIRST(&shared->questions);
-        if (!request) {
-            pthread_cond_wait(&shared->asked, &shared->mutex);
-            continue;
-        }
-        STAILQ_REMOVE_HEAD(&shared->questions, entry);
-        shared->is_looking = true;
-        pthread_mutex_unlock(&shared->mutex);
-        look_up(request);
-        pthread_mutex_lock(&shared->mutex);
-        shared->is_looking = false;
-        STAILQ_INSERT_TAIL(&shared->answers, request, entry);
-        while (write(shared->answer_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-            ; /* EAGAIN: it is readable already */
-    }
-    pthread_mutex_unlock(&shared->mutex);
-    shared_release(shared);
-    return NULL;
-}
-
-/* Signals are for the worker: this thread takes none. */
-static bool thread_begin(struct resolver *resolver)
-{
-    sigset_t all;
-    sigset_t before;
-    if (resolver->has_thread)
-        return true;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    resolver->shared->user_count++; /* nobody else is there to see it */
-    resolver->has_thread =
-        pthread_create(&resolver->thread, NULL, resolver_thread, resolver->shared) == 0;
-    if (!resolver->has_thread)
-        resolver->shared->user_count--;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return resolver->has_thread;
-}
-
-/* ---- the worker's side -------------------------------------------------------------------- */
-
-static void on_answers(evutil_socket_t fd, short what, void *argument)
-{
-    struct resolver *resolver = argument;
-    struct shared *shared = resolver->shared;
-    struct request_list answers = STAILQ_HEAD_INITIALIZER(answers);
-    uint64_t count;
-    (void)what;
-    while (read(fd, &count, sizeof(count)) < 0 && errno == EINTR)
-        ;
-    pthread_mutex_lock(&shared->mutex);
-    STAILQ_CONCAT(&answers, &shared->answers);
-    pthread_mutex_unlock(&shared->mutex);
-    while (!STAILQ_EMPTY(&answers)) {
-        struct resolver_request *request = STAILQ_FIRST(&answers);
-        STAILQ_REMOVE_HEAD(&answers, entry);
-        resolver->open_count--;
-        struct addrinfo *addresses = request->addresses;
-        if (request->answer) {
-            request->addresses = NULL;
-            request->answer(request->argument, request->error, addresses);
-        }
-        request_free(request);
-    }
-}
-
-struct resolver *resolver_new(struct event_base *base)
+struct resolver *resolver_new(struct pool *pool)
 {
     struct resolver *resolver = calloc(1, sizeof(*resolver));
-    struct shared *shared = calloc(1, sizeof(*shared));
-    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (!resolver || !shared || fd < 0)
-        goto fail;
-    shared->answer_fd = fd;
-    shared->user_count = 1;
-    STAILQ_INIT(&shared->questions);
-    STAILQ_INIT(&shared->answers);
-    pthread_mutex_init(&shared->mutex, NULL);
-    pthread_cond_init(&shared->asked, NULL);
-    resolver->shared = shared;
-    event_assign(&resolver->event, base, fd, EV_READ | EV_PERSIST, on_answers, resolver);
-    if (event_add(&resolver->event, NULL) == 0)
-        return resolver;
-    resolver_free(resolver);
-    return NULL;
-fail:
-    if (fd >= 0)
-        close(fd);
-    free(resolver);
-    free(shared);
-    return NULL;
+    if (!resolver)
+        return NULL;
+    resolver->pool = pool;
+    LIST_INIT(&resolver->lookups);
+    return resolver;
 }
 
 void resolver_free(struct resolver *resolver)
 {
-    if (!resolver)
-        return;
-    struct shared *shared = resolver->shared;
-    event_del(&resolver->event);
-    pthread_mutex_lock(&shared->mutex);
-    shared->is_ending = true;
-    bool is_looking = shared->is_looking;
-    pthread_cond_signal(&shared->asked);
-    pthread_mutex_unlock(&shared->mutex);
-    if (resolver->has_thread && is_looking)
-        pthread_detach(resolver->thread); /* a lookup may take minutes */
-    else if (resolver->has_thread)
-        pthread_join(resolver->thread, NULL);
-    shared_release(shared);
-    free(resolver);
+    free(resolver); /* lookups in flight belong to the pool's threads */
 }
 
-struct resolver_request *resolver_ask(struct resolver *resolver, const char *host, uint16_t port,
-                                      resolver_answer *answer, void *argument)
+static struct lookup_job *lookup_find(struct resolver *resolver, const char *host, const char *port)
 {
-    struct shared *shared = resolver->shared;
-    if (resolver->open_count >= RESOLVER_QUEUE_COUNT_MAX || !thread_begin(resolver))
+    struct lookup_job *lookup;
+    LIST_FOREACH(lookup, &resolver->lookups, entry)
+    if (strcmp(lookup->host, host) == 0 && strcmp(lookup->port, port) == 0)
+        return lookup;
+    return NULL;
+}
+
+static struct lookup_job *lookup_begin(struct resolver *resolver, const void *owner,
+                                       const char *host, const char *port)
+{
+    struct lookup_job *lookup = calloc(1, sizeof(*lookup));
+    if (!lookup)
         return NULL;
-    struct resolver_request *request = calloc(1, sizeof(*request));
-    char *copy = strdup(host);
-    if (!request || !copy) {
-        free(request);
-        free(copy);
+    lookup->job =
+        (struct pool_job){.run = look_up, .done = looked_up, .drop = drop, .owner = owner};
+    lookup->resolver = resolver;
+    snprintf(lookup->port, sizeof(lookup->port), "%s", port);
+    LIST_INIT(&lookup->requests);
+    lookup->host = strdup(host);
+    if (!lookup->host || !pool_add(resolver->pool, &lookup->job)) {
+        lookup_free(lookup);
         return NULL;
     }
-    request->host = copy;
-    snprintf(request->port, sizeof(request->port), "%u", (unsigned)port);
-    request->answer = answer;
-    request->argument = argument;
-    resolver->open_count++;
-    pthread_mutex_lock(&shared->mutex);
-    STAILQ_INSERT_TAIL(&shared->questions, request, entry);
-    pthread_cond_signal(&shared->asked);
-    pthread_mutex_unlock(&shared->mutex);
+    LIST_INSERT_HEAD(&resolver->lookups, lookup, entry);
+    return lookup;
+}
+
+struct resolver_request *resolver_ask(struct resolver *resolver, const void *owner,
+                                      const char *host, uint16_t port, resolver_answer *answer,
+                                      void *argument)
+{
+    char text[8];
+    struct resolver_request *request = calloc(1, sizeof(*request));
+    if (!request)
+        return NULL;
+    snprintf(text, sizeof(text), "%u", (unsigned)port);
+    struct lookup_job *lookup = lookup_find(resolver, host, text);
+    if (!lookup)
+        lookup = lookup_begin(resolver, owner, host, text);
+    if (!lookup) {
+        free(request);
+        return NULL;
+    }
+    *request = (struct resolver_request){.lookup = lookup, .answer = answer, .argument = argument};
+    LIST_INSERT_HEAD(&lookup->requests, request, entry);
     return request;
 }
 
 void resolver_cancel(struct resolver_request *request)
 {
-    request->answer = NULL;
+    struct lookup_job *lookup = request->lookup;
+    LIST_REMOVE(request, entry);
+    free(request);
+    if (!LIST_EMPTY(&lookup->requests) || !pool_take_back(lookup->resolver->pool, &lookup->job))
+        return; /* others wait for it, or a thread has begun: its answer comes, and is dropped */
+    LIST_REMOVE(lookup, entry);
+    lookup_free(lookup);
 }
 
-int resolver_numeric(const char *host, uint16_t port, struct addrinfo **addresses)
+int resolver_numeric(const char *host, uint16_t port, struct addresses **addresses)
 {
     char text[8];
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC,
-                                   .ai_socktype = SOCK_STREAM,
-                                   .ai_flags = AI_NUMERICSERV | AI_NUMERICHOST};
     snprintf(text, sizeof(text), "%u", (unsigned)port);
-    return getaddrinfo(host, text, &hints, addresses);
+    return ask_system(host, text, AI_NUMERICHOST, addresses);
 }

@@ -224,6 +224,14 @@ static bool listens_with_tls(const struct link_config *link)
     return false;
 }
 
+static bool connects_with_tls(const struct link_config *link)
+{
+    for (size_t i = 0; i < link->upstream.url_count; i++)
+        if (link->upstream.urls[i].tls)
+            return true;
+    return false;
+}
+
 bool tls_pair_load(struct tls_pair *pair, const struct link_config *link, struct tls_error *error)
 {
     *pair = (struct tls_pair){0};
@@ -233,7 +241,7 @@ bool tls_pair_load(struct tls_pair *pair, const struct link_config *link, struct
         if (!pair->clients || !fill_clients(pair->clients, &link->client.tls, error))
             goto fail;
     }
-    if (link->upstream.url.tls) {
+    if (connects_with_tls(link)) {
         pair->upstream = context_new(TLS_client_method(), link->upstream.tls.server_name);
         if (!pair->upstream || !fill_upstream(pair->upstream, &link->upstream.tls, error))
             goto fail;

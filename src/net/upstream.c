@@ -20,6 +20,11 @@ void upstream_init(struct net_session *net)
     conn_init(&net->upstream.conn, NULL);
 }
 
+const struct url *upstream_url(const struct net_session *net)
+{
+    return &net->config->upstream.urls[net->upstream.url_index];
+}
+
 /* The connection is gone: what belonged to it goes, too. */
 static void forget(struct net_session *net)
 {
@@ -28,10 +33,12 @@ static void forget(struct net_session *net)
     upstream->dial = NULL;
     tls_context_release(upstream->tls);
     upstream->tls = NULL;
+    fresh_end(net);
     message_reader_clear(&upstream->reader);
     upstream->stage = UPSTREAM_NONE;
     upstream->is_sending = false;
     upstream->close_was_sent = false;
+    upstream->write_failed_ms = 0;
     upstream->more_to_send = false;
     upstream->has_pong = false;
 }
@@ -48,6 +55,7 @@ static void end(struct net_session *net, bool reset)
 void upstream_clear(struct net_session *net)
 {
     end(net, false);
+    fresh_clear(net);
 }
 
 /* Core learns how the connection, which is no more, ended. */
@@ -56,6 +64,7 @@ static void report_lost(struct net_session *net, enum cause cause, unsigned http
     struct session_actions actions;
     session_upstream_lost(&net->core, cause, (uint16_t)http_status, relay_now(net), &actions);
     relay_act(net, &actions);
+    fresh_watch(net);
 }
 
 static void lose(struct net_session *net, enum cause cause)
@@ -130,7 +139,9 @@ static void part(struct net_session *net, const struct close_frame *close)
     else if (close && !upstream->close_was_sent)
         conn_write_bytes(&upstream->conn, frame,
                          encode_control(net, FRAME_CLOSE, body, close_encode(close, body), frame));
-    linger_take(worker, &upstream->conn, LINGER_UPSTREAM_MS);
+    char name[REPORT_NAME_BYTES];
+    report_name(net, name);
+    linger_take(worker, &upstream->conn, LINGER_UPSTREAM_MS, name);
     forget(net);
 }
 
@@ -168,75 +179,139 @@ void upstream_do_probe(struct net_session *net)
 
 /* ---- an attempt ---------------------------------------------------------------------------- */
 
-static void connect_next(struct net_session *net)
-{
-    struct upstream *upstream = &net->upstream;
-    int fd = dial_connect(upstream->dial);
-    if (fd < 0) {
-        lose(net, dial_cause(upstream->dial));
-        return;
-    }
-    upstream->stage = UPSTREAM_CONNECTING;
-    conn_open(&upstream->conn, fd, false, net->worker->base, on_read, on_write, net);
-    conn_wait_writable(&upstream->conn);
-    if (!upstream->conn.is_waiting)
-        lose(net, CAUSE_NO_RESOURCES);
-}
+static void connected(struct net_session *net);
 
-static void resolved(struct net_session *net, struct addrinfo *addresses)
-{
-    struct session_actions actions;
-    net->upstream.dial->addresses = addresses;
-    net->upstream.dial->next = addresses;
-    session_upstream_resolved(&net->core, relay_now(net), &actions);
-    relay_act(net, &actions);
-    if (net->upstream.stage == UPSTREAM_RESOLVING)
-        connect_next(net);
-}
-
-static void on_resolved(void *argument, int error, struct addrinfo *addresses)
+/* Connected to one of the addresses, or to none. */
+static void on_raced(void *argument, int fd, size_t index)
 {
     struct net_session *net = argument;
-    net->upstream.dial->request = NULL;
-    if (error)
-        lose(net, error == EAI_MEMORY ? CAUSE_NO_RESOURCES : CAUSE_DNS_FAILED);
-    else
-        resolved(net, addresses);
+    struct upstream *upstream = &net->upstream;
+    struct dial *dial = upstream->dial;
+    if (fd < 0) {
+        lose(net, dial_cause(dial));
+    } else {
+        last_good_remember(&net->link->last_good, dial->lookup.host, dial->lookup.port,
+                           dial->lookup.addresses, index);
+        conn_open(&upstream->conn, fd, false, net->worker->base, on_read, on_write, net);
+        connected(net);
+    }
     relay_touch(net);
 }
 
-/* An attempt uses the newest settings of its link. */
-static void use_newest_config(struct net_session *net)
+/* The addresses are known, or will not be. */
+static void looked_up(struct net_session *net)
+{
+    struct session_actions actions;
+    struct dial *dial = net->upstream.dial;
+    struct lookup *lookup = &dial->lookup;
+    if (!lookup->addresses) {
+        lose(net, lookup->cause);
+        return;
+    }
+    if (lookup->is_last_good)
+        report_last_good(net, lookup->host, cause_name(lookup->cause), lookup->why);
+    session_upstream_resolved(&net->core, relay_now(net), &actions);
+    relay_act(net, &actions);
+    if (net->upstream.stage != UPSTREAM_RESOLVING)
+        return;
+    net->upstream.stage = UPSTREAM_CONNECTING;
+    const struct last_good_name *good =
+        last_good_find(&net->link->last_good, lookup->host, lookup->port);
+    if (!race_begin(&dial->race, net->worker, lookup->addresses, good ? &good->address : NULL,
+                    on_raced, net))
+        lose(net, dial_cause(dial));
+}
+
+static void on_looked_up(void *argument)
+{
+    struct net_session *net = argument;
+    looked_up(net);
+    relay_touch(net);
+}
+
+/* An attempt uses the newest settings of its link.  False: they are the same as before. */
+static bool use_newest_config(struct net_session *net)
 {
     struct link_config *old = net->config;
     if (old == net->link->config)
-        return;
+        return false;
     net->config = link_config_hold(net->link->config);
     session_use_settings(&net->core, &net->config->session);
     link_config_release(old);
+    return true;
 }
 
-static void begin(struct net_session *net)
+/*
+ * The first url after a connection that was worth it, else the next one: a connection that breaks
+ * at once counts as an attempt that failed.
+ */
+static void choose_url(struct net_session *net, bool is_new_list)
 {
     struct upstream *upstream = &net->upstream;
-    struct addrinfo *addresses;
-    use_newest_config(net);
-    const struct url *url = &net->config->upstream.url;
+    const struct session *core = &net->core;
+    bool was_kept = upstream->has_opened && (core->moved || core->lost_ms - core->open_ms >=
+                                                                core->settings->stable_after_ms);
+    if (is_new_list || !upstream->has_begun || was_kept)
+        upstream->url_index = 0;
+    else
+        upstream->url_index = (upstream->url_index + 1) % (unsigned)net->config->upstream.url_count;
+    upstream->has_begun = true;
+    upstream->has_opened = false;
+}
+
+/* Target and headers are there: where is the server? */
+static void look_up(struct net_session *net)
+{
+    struct upstream *upstream = &net->upstream;
+    const struct url *url = upstream_url(net);
+    const struct proxy *proxy = &net->config->upstream.proxy;
+    bool is_direct = proxy->kind == PROXY_NONE; /* else it is the proxy that looks url up */
     upstream->stage = UPSTREAM_RESOLVING;
-    upstream->tls = tls_context_hold(net->link->tls.upstream);
     upstream->dial = dial_new();
     if (!upstream->dial) {
         lose(net, CAUSE_NO_RESOURCES);
         return;
     }
-    if (resolver_numeric(url->host, url->port, &addresses) == 0) {
-        resolved(net, addresses);
+    if (lookup_begin(&upstream->dial->lookup, net->worker, net->link, &net->link->last_good,
+                     is_direct ? url->host : proxy->host, is_direct ? url->port : proxy->port,
+                     net->config->session.connect_timeout_ms / 2, on_looked_up,
+                     net) != LOOKUP_ASKED)
+        looked_up(net);
+}
+
+void upstream_on_fresh(struct net_session *net, enum cause cause)
+{
+    if (cause != CAUSE_NONE)
+        lose(net, cause);
+    else
+        look_up(net);
+}
+
+static void begin(struct net_session *net)
+{
+    choose_url(net, use_newest_config(net));
+    net->upstream.tls = tls_context_hold(net->link->tls.upstream);
+    net->upstream.stage = UPSTREAM_READING;
+    switch (fresh_begin(net)) {
+    case FRESH_READY:
+        look_up(net);
+        return;
+    case FRESH_READING:
+        return;
+    case FRESH_FAILED:
+        lose(net, CAUSE_NO_RESOURCES);
         return;
     }
-    upstream->dial->request =
-        resolver_ask(net->worker->resolver, url->host, url->port, on_resolved, net);
-    if (!upstream->dial->request)
-        lose(net, CAUSE_NO_RESOURCES);
+}
+
+/* Before core's own: it would call it a look-up that took too long. */
+void upstream_timer(struct net_session *net)
+{
+    fresh_timer(net);
+    if (net->upstream.stage != UPSTREAM_READING || relay_now(net) < net->core.wait_until_ms)
+        return;
+    fresh_report_hang(net);
+    lose(net, CAUSE_SECRET_UNREADABLE);
 }
 
 /* The stream to the server stands: ask for the WebSocket. */
@@ -257,6 +332,7 @@ static void secured(struct net_session *net)
     }
     upstream->stage = UPSTREAM_UPGRADING;
     conn_write_bytes(&upstream->conn, out, bytes);
+    explicit_bzero(out, bytes); /* headers are secrets */
     conn_set_reading(&upstream->conn, true);
 }
 
@@ -264,7 +340,7 @@ static void secure(struct net_session *net)
 {
     struct session_actions actions;
     struct upstream *upstream = &net->upstream;
-    const struct url *url = &net->config->upstream.url;
+    const struct url *url = upstream_url(net);
     enum upstream_stage stage = upstream->stage;
     session_upstream_securing(&net->core, relay_now(net), &actions);
     relay_act(net, &actions);
@@ -284,7 +360,7 @@ static void secure(struct net_session *net)
 /* The other end of the connection is the server itself. */
 static void tunnelled(struct net_session *net)
 {
-    if (net->config->upstream.url.tls)
+    if (upstream_url(net)->tls)
         secure(net);
     else
         secured(net);
@@ -293,7 +369,39 @@ static void tunnelled(struct net_session *net)
 /* Connected, to the server or to its proxy. */
 static void connected(struct net_session *net)
 {
-    tunnelled(net);
+    struct session_actions actions;
+    struct upstream *upstream = &net->upstream;
+    if (net->config->upstream.proxy.kind == PROXY_NONE) {
+        tunnelled(net);
+        return;
+    }
+    session_upstream_tunnelling(&net->core, relay_now(net), &actions);
+    relay_act(net, &actions);
+    if (upstream->stage != UPSTREAM_CONNECTING)
+        return;
+    upstream->stage = UPSTREAM_TUNNELLING;
+    tunnel_begin(net);
+    conn_set_reading(&upstream->conn, true);
+}
+
+/* The proxy said something. */
+static void tunnel(struct net_session *net)
+{
+    struct tunnel_outcome outcome;
+    switch (tunnel_read(net, &outcome)) {
+    case TUNNEL_NEED_MORE:
+        return;
+    case TUNNEL_OPEN:
+        conn_set_reading(&net->upstream.conn, false);
+        tunnelled(net);
+        return;
+    case TUNNEL_FAILED:
+        end(net, false);
+        if (outcome.why)
+            report_proxy_refused(net, outcome.why, outcome.http_status);
+        report_lost(net, outcome.cause, outcome.http_status);
+        return;
+    }
 }
 
 /* ---- what comes in ------------------------------------------------------------------------- */
@@ -376,7 +484,8 @@ static void feed(struct net_session *net, uint8_t *data, size_t bytes)
 static void remember_choice(struct net_session *net, const char *chosen)
 {
     const struct client_request *request = net->client.request;
-    if (request->has_offer && net->config->upstream.subprotocols.count != 1)
+    if (request->has_offer && net->config->upstream.subprotocols.count != 1 &&
+        net->config == net->link->config)
         link_remember_choice(net->link, request->offer, request->offer_bytes, chosen);
 }
 
@@ -388,7 +497,9 @@ static void opened(struct net_session *net, const struct dial_outcome *outcome)
     const char *subprotocol = outcome->subprotocol;
     remember_choice(net, subprotocol);
     upstream->dial = NULL;
+    fresh_end(net);
     upstream->stage = UPSTREAM_OPEN;
+    upstream->has_opened = true;
     message_reader_init(&upstream->reader, false, &net->config->upstream.limits);
     session_upstream_upgraded(&net->core, *subprotocol ? subprotocol : NULL, relay_now(net),
                               &actions);
@@ -414,6 +525,8 @@ static void received(struct net_session *net, uint8_t *data, size_t bytes)
         return;
     case DIAL_FAILED:
         end(net, false);
+        if (outcome.has_retry_after)
+            session_retry_after(&net->core, outcome.retry_after_ms, relay_now(net));
         report_lost(net, outcome.cause, outcome.http_status);
         return;
     }
@@ -454,6 +567,11 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
     int error = 0;
     (void)fd;
     (void)what;
+    if (net->upstream.stage == UPSTREAM_TUNNELLING) {
+        tunnel(net);
+        relay_touch(net);
+        return;
+    }
     ssize_t got = conn_read(&net->upstream.conn, worker->receive_buffer, WORKER_RECEIVE_BYTES,
                             &error);
     bool goes_on = got > 0 || got == -1;
@@ -485,18 +603,11 @@ static void on_write(evutil_socket_t fd, short what, void *argument)
 {
     struct net_session *net = argument;
     struct upstream *upstream = &net->upstream;
+    (void)fd;
     (void)what;
     conn_write_unsent(&upstream->conn);
-    if (upstream->stage == UPSTREAM_OPEN) {
+    if (upstream->stage == UPSTREAM_OPEN)
         report_written(net);
-    } else if (upstream->stage == UPSTREAM_CONNECTING) {
-        if (dial_result(upstream->dial, fd) == 0) {
-            connected(net);
-        } else {
-            conn_close(&upstream->conn, false);
-            connect_next(net);
-        }
-    }
     relay_touch(net);
 }
 
@@ -584,6 +695,28 @@ static void send_what_may_be(struct net_session *net)
     report_written(net);
 }
 
+uint64_t upstream_deadline_ms(const struct net_session *net)
+{
+    const struct upstream *upstream = &net->upstream;
+    if (upstream->stage != UPSTREAM_OPEN)
+        return fresh_deadline_ms(net); /* that of an attempt is core's */
+    return conn_deadline_ms(&upstream->conn, upstream->write_failed_ms, relay_now(net));
+}
+
+/* What the peer still has to say is read to its end first.  When that does not come (the write was
+ * refused by this machine, not by the peer), nothing more can be sent here: it is over. */
+static void judge_failed_write(struct net_session *net)
+{
+    struct upstream *upstream = &net->upstream;
+    int error = upstream->conn.write_error;
+    if (upstream->write_failed_ms == 0)
+        upstream->write_failed_ms = relay_now(net);
+    if (error != ENOMEM && relay_now(net) - upstream->write_failed_ms < CONN_WRITE_FAILED_MS)
+        return;
+    end(net, true);
+    report_lost(net, dial_cause_of(error), 0);
+}
+
 void upstream_flush(struct net_session *net)
 {
     struct upstream *upstream = &net->upstream;
@@ -591,10 +724,11 @@ void upstream_flush(struct net_session *net)
         begin(net);
     if (upstream->stage == UPSTREAM_OPEN)
         send_what_may_be(net);
-    if (upstream->stage == UPSTREAM_OPEN && upstream->conn.write_error == ENOMEM) {
-        end(net, true);
-        report_lost(net, CAUSE_NO_RESOURCES, 0);
-    }
+    if (upstream->stage == UPSTREAM_OPEN && upstream->conn.write_error)
+        judge_failed_write(net);
+    upstream->conn.is_deaf = false; /* until it is again */
+    if (upstream->stage == UPSTREAM_OPEN && !conn_is_flushed(&upstream->conn))
+        conn_wait_writable(&upstream->conn);
     if (upstream->stage == UPSTREAM_OPEN)
         conn_set_reading(&upstream->conn, session_reads_upstream(&net->core));
 }

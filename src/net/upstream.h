@@ -10,6 +10,7 @@
 #include "core/session.h"
 #include "net/conn.h"
 #include "net/dial.h"
+#include "net/fresh.h"
 #include "proto/message.h"
 
 struct net_session;
@@ -18,6 +19,7 @@ struct tls_context;
 enum upstream_stage {
     UPSTREAM_NONE,
     UPSTREAM_BEGIN,      /* an attempt was asked for: it begins at the end of the turn */
+    UPSTREAM_READING, /* files with secrets */
     UPSTREAM_RESOLVING,
     UPSTREAM_CONNECTING,
     UPSTREAM_TUNNELLING,
@@ -29,15 +31,20 @@ enum upstream_stage {
 struct upstream {
     enum upstream_stage stage;
     struct conn conn;
-    struct dial *dial; /* while an attempt is under way */
+    struct dial *dial;       /* while an attempt is under way */
+    struct fresh fresh;      /* what its request is made of */
     struct tls_context *tls; /* of the newest attempt; NULL: without TLS */
     const char *tls_why;     /* how TLS failed, when that was the end */
     struct message_reader reader;
     struct session_send sending; /* the message being encoded, when sending_done < its bytes */
     size_t sending_done;
     uint8_t mask_key[4];
+    unsigned url_index; /* of the current or last attempt */
+    bool has_begun;     /* there was an attempt */
+    bool has_opened;    /* the last attempt led to an open connection */
     bool is_sending;
     bool close_was_sent;
+    uint64_t write_failed_ms; /* a write has failed since; 0: none has */
     bool more_to_send;  /* the send buffer was full: go on in the next turn */
     uint8_t pong_bytes; /* payload of the newest Pong that waits; has_pong says whether */
     bool has_pong;
@@ -46,6 +53,9 @@ struct upstream {
 
 void upstream_init(struct net_session *net);
 void upstream_clear(struct net_session *net);
+
+/* The url of the current or last attempt. */
+const struct url *upstream_url(const struct net_session *net);
 
 /* ---- carrying out ------------------------------------------------------------------------- */
 
@@ -58,6 +68,10 @@ void upstream_do_drop(struct net_session *net, enum session_drop drop,
 
 /* What TCP says goes to core at once. */
 void upstream_do_probe(struct net_session *net);
+
+/* When the upstream has a deadline that core does not know. */
+uint64_t upstream_deadline_ms(const struct net_session *net);
+void upstream_timer(struct net_session *net);
 
 /* ---- the turn ----------------------------------------------------------------------------- */
 

@@ -59,6 +59,8 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
 {
     *worker = (struct worker){.log = log,
                               .budget = {.bytes_max = memory_bytes_max},
+                              .socket_owner = (uid_t)-1,
+                              .socket_group = (gid_t)-1,
                               .timer_fd = -1,
                               .timer_armed_ms = TIMERS_NEVER};
     chance_init(&worker->chance);
@@ -80,15 +82,21 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
     worker->send_buffer = malloc(WORKER_SEND_BYTES);
     worker->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
     if (worker->base)
-        worker->resolver = resolver_new(worker->base);
+        worker->pool = pool_new(worker->base);
+    if (worker->pool)
+        worker->resolver = resolver_new(worker->pool);
+    if (worker->base)
+        worker->secrets = secrets_new(worker->base);
     worker->tls = tls_worker_new();
-    if (!worker->resolver || !worker->tls || !worker->receive_buffer || !worker->send_buffer ||
-        worker->timer_fd < 0)
+    if (!worker->resolver || !worker->secrets || !worker->tls || !worker->receive_buffer ||
+        !worker->send_buffer || worker->timer_fd < 0)
         goto fail;
     event_assign(&worker->timer_event, worker->base, worker->timer_fd, EV_READ | EV_PERSIST,
                  on_timer, worker);
-    if (event_add(&worker->timer_event, NULL) == 0)
+    if (event_add(&worker->timer_event, NULL) == 0) {
+        network_init(&worker->network, worker);
         return true;
+    }
 fail:;
     int error = errno;
     worker_clear(worker);
@@ -100,9 +108,12 @@ void worker_clear(struct worker *worker)
 {
     relay_end_all(worker);
     linger_end_all(worker);
+    pool_free(worker->pool);
     resolver_free(worker->resolver);
     tls_worker_free(worker->tls);
+    secrets_free(worker->secrets);
     timers_clear(&worker->timers);
+    network_clear(&worker->network);
     free(worker->receive_buffer);
     free(worker->send_buffer);
     if (worker->base) {
@@ -114,8 +125,10 @@ void worker_clear(struct worker *worker)
         close(worker->timer_fd);
     worker->base = NULL;
     worker->timer_fd = -1;
+    worker->pool = NULL;
     worker->resolver = NULL;
     worker->tls = NULL;
+    worker->secrets = NULL;
     worker->receive_buffer = NULL;
     worker->send_buffer = NULL;
 }
@@ -127,10 +140,27 @@ static bool did_not_run(struct worker *worker)
     uint64_t now_ms = worker_now(worker);
     int64_t asleep_ms = asleep(now_ms);
     bool slept = asleep_ms - worker->asleep_ms > WORKER_LATE_MS;
-    if (slept)
+    if (slept) {
         worker->asleep_ms = asleep_ms;
+        relay_network_changed(worker); /* who knows where it woke up */
+    }
     uint64_t due_ms = timers_earliest_ms(&worker->timers);
     return slept || (due_ms < now_ms && now_ms - due_ms > WORKER_LATE_MS);
+}
+
+/*
+ * Readable bytes come before timers: a Pong that has arrived already shall not be missed.  One poll
+ * shows only so many descriptors; so, when a timer is due, poll until one comes back with few.
+ */
+static void read_before_timers(struct worker *worker, uint64_t touch_count)
+{
+    for (int i = 0; i < WORKER_POLLS_MAX; i++) {
+        if (timers_earliest_ms(&worker->timers) > worker_now(worker) ||
+            worker->touch_count - touch_count < WORKER_POLL_FEW)
+            return;
+        touch_count = worker->touch_count;
+        event_base_loop(worker->base, EVLOOP_NONBLOCK);
+    }
 }
 
 static void run_timers(struct worker *worker)
@@ -141,18 +171,20 @@ static void run_timers(struct worker *worker)
         timer->run(timer);
 }
 
-void worker_run(struct worker *worker, bool (*is_done)(void *context), void *context)
+void worker_run(struct worker *worker, bool (*turn_ended)(void *context), void *context)
 {
     while (!worker->is_stopping) {
         bool waits = STAILQ_EMPTY(&worker->again) && STAILQ_EMPTY(&worker->touched);
+        uint64_t touch_count = worker->touch_count;
         worker->now_is_read = false;
         event_base_loop(worker->base, EVLOOP_ONCE | (waits ? 0 : EVLOOP_NONBLOCK));
+        read_before_timers(worker, touch_count);
         run_timers(worker);
         relay_flush_all(worker);
         relay_free_dead(worker);
-        arm(worker);
-        if (is_done && is_done(context))
+        if (turn_ended && turn_ended(context))
             return;
+        arm(worker);
     }
 }
 

@@ -14,13 +14,17 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 
 #include "core/budget.h"
 #include "log/log.h"
 #include "net/chance.h"
 #include "net/conn_tls.h"
 #include "net/gather.h"
+#include "net/network.h"
+#include "net/pool.h"
 #include "net/resolver.h"
+#include "net/secrets.h"
 #include "net/timers.h"
 
 #define container_of(pointer, type, member)                                                        \
@@ -29,11 +33,14 @@
 enum {
     WORKER_RECEIVE_BYTES = 256 * 1024,
     WORKER_SEND_BYTES = 256 * 1024,
-    WORKER_LATE_MS = 1000 /* a wake-up later than this: we did not run */
+    WORKER_LATE_MS = 1000, /* a wake-up later than this: we did not run */
+    WORKER_POLL_FEW = 16, /* half of libevent's first epoll array: a poll with fewer showed all */
+    WORKER_POLLS_MAX = 16    /* it doubles up to 4096: all descriptors were seen by then */
 };
 
-struct net_session;
+struct handover;
 struct lingering;
+struct net_session;
 
 LIST_HEAD(net_session_list, net_session);
 LIST_HEAD(lingering_list, lingering);
@@ -45,8 +52,14 @@ struct worker {
     struct budget budget; /* memory_max, of this worker's sessions */
     struct chance chance;
     struct timers timers;
+    struct pool *pool;
     struct resolver *resolver;
     struct tls_worker *tls;
+    struct network network;
+    const struct handover *handover; /* for listen: systemd:NAME */
+    uid_t socket_owner; /* of our Unix sockets, when client.owner does not say; -1: as created */
+    gid_t socket_group;
+    struct secrets *secrets;
 
     uint64_t now_ms;    /* of this turn, once it was asked for */
     bool now_is_read;
@@ -65,10 +78,12 @@ struct worker {
     struct net_session_queue again;     /* they have more to send: the next turn does not wait */
     struct net_session_queue dead;      /* freed at the end of the turn */
     struct lingering_list lingerings;
+    uint64_t touch_count; /* how often something happened to a session, ever */
     size_t session_count;
+    size_t open_count; /* sessions whose upstream is open */
     size_t lingering_count;
     uint64_t number_last;       /* of a session */
-    uint64_t budget_seen_bytes; /* when somebody was last turned away for memory_max */
+    bool is_hurried; /* what lingers has a last moment */
     bool is_stopping;
 };
 
@@ -78,8 +93,8 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
 /* All sessions and lingering connections end without another word. */
 void worker_clear(struct worker *worker);
 
-/* Turns, until worker_stop(), or until is_done says so at the end of one. */
-void worker_run(struct worker *worker, bool (*is_done)(void *context), void *context);
+/* Turns, until worker_stop(), or until turn_ended, which is asked at the end of each, says true. */
+void worker_run(struct worker *worker, bool (*turn_ended)(void *context), void *context);
 void worker_stop(struct worker *worker);
 
 /* CLOCK_BOOTTIME in milliseconds: the same all through a turn. */

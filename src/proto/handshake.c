@@ -7,26 +7,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "proto/base64.h"
+
 static const char base64_digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/* out gets 4 characters for each 3 bytes begun, and its end. */
-static void base64_encode(const uint8_t *data, size_t bytes, char *out)
-{
-    size_t at = 0;
-    for (size_t i = 0; i < bytes; i += 3) {
-        uint32_t group = (uint32_t)data[i] << 16;
-        if (i + 1 < bytes)
-            group |= (uint32_t)data[i + 1] << 8;
-        if (i + 2 < bytes)
-            group |= data[i + 2];
-        out[at++] = base64_digits[group >> 18];
-        out[at++] = base64_digits[group >> 12 & 63];
-        out[at++] = i + 1 < bytes ? base64_digits[group >> 6 & 63] : '=';
-        out[at++] = i + 2 < bytes ? base64_digits[group & 63] : '=';
-    }
-    out[at] = '\0';
-}
 
 void handshake_accept(const char key[HANDSHAKE_KEY_BYTES], handshake_sha1 *sha1,
                       char accept[HANDSHAKE_ACCEPT_BYTES + 1])
@@ -282,6 +266,14 @@ bool handshake_header_is_reserved(const char *name)
     return false;
 }
 
+/* What comes back when the line is read again: blanks around it would not. */
+static bool is_exact_value(const char *value)
+{
+    size_t bytes = strlen(value);
+    return http_is_field_value(value, bytes) &&
+           (bytes == 0 || (!strchr(" \t", value[0]) && !strchr(" \t", value[bytes - 1])));
+}
+
 /* Nothing that the upstream could read as the end of a line or of the request line. */
 static bool ask_is_safe(const struct handshake_ask *ask)
 {
@@ -298,8 +290,7 @@ static bool ask_is_safe(const struct handshake_ask *ask)
             return false;
     for (size_t i = 0; i < ask->header_count; i++) {
         const struct handshake_header *header = &ask->headers[i];
-        if (!http_is_token(header->name, strlen(header->name)) ||
-            !http_is_field_value(header->value, strlen(header->value)) ||
+        if (!http_is_token(header->name, strlen(header->name)) || !is_exact_value(header->value) ||
             handshake_header_is_reserved(header->name))
             return false;
     }

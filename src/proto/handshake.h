@@ -81,7 +81,7 @@ bool handshake_header_is_reserved(const char *name);
 /*
  * Build the request head (4.1).  Returns its bytes, or 0 when it does not fit or a value could
  * be read as something else: CR, LF, NUL or another control character, a name or subprotocol
- * that is no token, a space in the target, a reserved name.
+ * that is no token, a space in the target, blanks around a header's value, a reserved name.
  */
 size_t handshake_build_request(const struct handshake_ask *ask, char *out, size_t out_bytes);
 

@@ -138,6 +138,17 @@ void url_host_header(const struct url *url, char *out)
         snprintf(out + bytes, 7, ":%u", (unsigned)url->port);
 }
 
+bool url_is_target(const char *text)
+{
+    char copy[URL_TARGET_BYTES_MAX + 1];
+    return text[0] == '/' && copy_target(text, copy) == URL_OK;
+}
+
+void url_place(const char *host, bool host_is_ipv6, uint16_t port, char *out)
+{
+    snprintf(out, URL_HOST_BYTES_MAX + 9, host_is_ipv6 ? "[%s]:%u" : "%s:%u", host, (unsigned)port);
+}
+
 /* ---- path: append ------------------------------------------------------------------------- */
 
 static int hex_digit(char c)

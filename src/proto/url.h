@@ -33,11 +33,17 @@ enum url_result {
 enum url_result url_parse(const char *text, struct url *url);
 const char *url_result_text(enum url_result result);
 
+/* Path and query as a request line may have them: "/..." without a fragment. */
+bool url_is_target(const char *text);
+
 /*
  * The value of the Host header: host, brackets round IPv6, port unless it is the scheme's own.
  * out has room for URL_HOST_BYTES_MAX + 9.
  */
 void url_host_header(const struct url *url, char *out);
+
+/* "host:port", with brackets round IPv6.  out has room for URL_HOST_BYTES_MAX + 9. */
+void url_place(const char *host, bool host_is_ipv6, uint16_t port, char *out);
 
 /*
  * `path: append`: base target + a client's target -> the target to ask the upstream for.

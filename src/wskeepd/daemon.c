@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -37,16 +38,11 @@ static void report_config_errors(struct daemon *daemon, const struct config_erro
     }
 }
 
-/* SIGHUP.  Files are read on the worker's thread: a regular file of at most 1 MiB, and never while
- * it serves at its hottest; a reload is asked for by hand. */
-static void on_hangup(evutil_socket_t number, short what, void *argument)
+/* Files are read on the worker's thread: regular files of at most 1 MiB, and never while it serves
+ * at its hottest; a reload is asked for by hand. */
+static void reload(struct daemon *daemon)
 {
-    struct daemon *daemon = argument;
     struct config_errors errors = {0};
-    (void)number;
-    (void)what;
-    if (daemon->is_stopping)
-        return;
     if (daemon->options->listen) {
         say(daemon, LOG_INFO, "reload", "nothing to read again: the link is on the command line");
         return;
@@ -63,11 +59,37 @@ static void on_hangup(evutil_socket_t number, short what, void *argument)
     config_errors_clear(&errors);
 }
 
+/* SIGHUP. */
+static void on_hangup(evutil_socket_t number, short what, void *argument)
+{
+    struct daemon *daemon = argument;
+    (void)number;
+    (void)what;
+    if (daemon->is_stopping)
+        return;
+    notify_reloading(&daemon->notify);
+    reload(daemon);
+    notify_ready(&daemon->notify);
+}
+
+/* Clients are closed, messages drained, the last connections ended. */
+static uint64_t stop_ms(const struct daemon *daemon)
+{
+    const struct link *link;
+    uint64_t longest_ms = 0;
+    TAILQ_FOREACH(link, &daemon->links, entry)
+    if (link->config->session.drain_timeout_ms > longest_ms)
+        longest_ms = link->config->session.drain_timeout_ms;
+    return longest_ms + DAEMON_STOP_MS;
+}
+
 static void stop(struct daemon *daemon)
 {
     struct link *link;
     daemon->is_stopping = true;
+    linger_hurry(&daemon->worker);
     say(daemon, LOG_INFO, "stopping", "stopping: clients are closed, messages delivered");
+    notify_stopping(&daemon->notify, stop_ms(daemon));
     TAILQ_FOREACH (link, &daemon->links, entry) {
         link_close_listeners(link);
         link_shutdown(link);
@@ -122,21 +144,39 @@ static void raise_descriptor_limit(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit); /* then it is as it was */
 }
 
-static bool is_done(void *context)
+static struct notify_counts count(const struct daemon *daemon)
 {
-    const struct daemon *daemon = context;
+    return (struct notify_counts){.links = daemon->link_count,
+                                  .sessions = daemon->worker.session_count,
+                                  .open = daemon->worker.open_count};
+}
+
+/* True when there is nothing left to do. */
+static bool turn_ended(void *context)
+{
+    struct daemon *daemon = context;
+    const struct notify_counts counts = count(daemon);
+    notify_status(&daemon->notify, &counts);
     return daemon->is_stopping && daemon->worker.session_count == 0 &&
            daemon->worker.lingering_count == 0;
 }
 
-static void report_ready(struct daemon *daemon, const struct config *config)
+static void ignore(int severity, const char *message)
+{
+    (void)severity;
+    (void)message;
+}
+
+static void report_ready(struct daemon *daemon)
 {
     char sentence[128];
     snprintf(sentence, sizeof(sentence), "wskeepd %s is ready: %zu link%s", PACKAGE_VERSION,
-             config->link_count, config->link_count == 1 ? "" : "s");
+             daemon->link_count, daemon->link_count == 1 ? "" : "s");
     const struct log_field fields[] = {log_text("version", PACKAGE_VERSION),
-                                       log_number("links", config->link_count)};
+                                       log_number("links", daemon->link_count)};
     log_line(&daemon->log, LOG_INFO, "ready", sentence, fields, 2);
+    daemon->notify.counts = count(daemon);
+    notify_ready(&daemon->notify);
 }
 
 static void free_links(struct daemon *daemon)
@@ -148,37 +188,88 @@ static void free_links(struct daemon *daemon)
     }
 }
 
-int daemon_run(struct daemon *daemon, const struct options *options, struct config *config)
+static bool fail_to_start(struct daemon *daemon, const char *what, const char *why)
+{
+    char sentence[LOG_LINE_BYTES_MAX / 4];
+    snprintf(sentence, sizeof(sentence), "cannot start: %s%s%s", what, why ? ": " : "",
+             why ? why : "");
+    const struct log_field fields[] = {log_text("what", what), log_text("why", why ? why : what)};
+    log_line(&daemon->log, LOG_ERROR, "cannot-start", sentence, fields, 2);
+    return false;
+}
+
+/* The listeners are open, and nobody has been accepted: what needs root is done. */
+static bool become(struct daemon *daemon, const struct user *user)
+{
+    const char *failed = user ? user_become(user) : NULL;
+    if (failed)
+        return fail_to_start(daemon, failed, errno ? strerror(errno) : NULL);
+    if (geteuid() == 0) {
+        say(daemon, LOG_WARNING, "running-as-root", "running as root: --user NAME would end that");
+    } else if (user) {
+        const struct log_field fields[] = {log_text("user", user->name),
+                                           log_number("uid", user->uid)};
+        log_line(&daemon->log, LOG_DEBUG, "user", NULL, fields, 2);
+    }
+    return true;
+}
+
+static bool start(struct daemon *daemon, const struct user *user, const struct config *config)
+{
+    const char *why = handover_take(&daemon->handover); /* before anything is opened */
+    if (why)
+        return fail_to_start(daemon, why, NULL);
+    if (!worker_init(&daemon->worker, &daemon->log, config->memory_bytes_max))
+        return fail_to_start(daemon, "no event loop", strerror(errno));
+    daemon->has_worker = true;
+    daemon->worker.handover = &daemon->handover;
+    if (user && geteuid() == 0) { /* our Unix sockets are as if user had made them */
+        daemon->worker.socket_owner = user->uid;
+        daemon->worker.socket_group = user->gid;
+    }
+    notify_init(&daemon->notify, &daemon->worker);
+    if (!add_signals(daemon))
+        return fail_to_start(daemon, "no memory", NULL);
+    return reload_apply(daemon, config) && become(daemon, user);
+}
+
+static void clear(struct daemon *daemon)
+{
+    if (daemon->has_worker) {
+        relay_end_all(&daemon->worker);
+        linger_end_all(&daemon->worker);
+        free_links(daemon);
+        remove_signals(daemon);
+        notify_clear(&daemon->notify);
+        worker_clear(&daemon->worker);
+    }
+    handover_clear(&daemon->handover);
+}
+
+int daemon_run(struct daemon *daemon, const struct options *options, const struct user *user,
+               struct config *config)
 {
     *daemon = (struct daemon){.options = options,
                               .log = {.fd = STDERR_FILENO,
                                       .level = (enum log_level)config->log_level,
-                                      .format = (enum log_format)config->log_format}};
+                                      .format = (enum log_format)config->log_format,
+                                      .fd_is_journal = log_is_journal_stream(
+                                          STDERR_FILENO, getenv("JOURNAL_STREAM"))}};
     TAILQ_INIT(&daemon->links);
     raise_descriptor_limit();
+    event_set_log_callback(ignore); /* what it warns of comes back as a result, and is logged */
     (void)signal(SIGPIPE, SIG_IGN); /* standard error may be a pipe that nobody reads any more */
 
     int status = DAEMON_CANNOT_RUN;
-    if (!worker_init(&daemon->worker, &daemon->log, config->memory_bytes_max)) {
-        const struct log_field fields[] = {log_text("why", strerror(errno))};
-        log_line(&daemon->log, LOG_ERROR, "cannot-start", NULL, fields, 1);
-        config_free(config);
-        return status;
-    }
-    if (!add_signals(daemon)) {
-        say(daemon, LOG_ERROR, "cannot-start", "cannot start: no memory");
-    } else if (reload_apply(daemon, config)) {
-        report_ready(daemon, config);
-        worker_run(&daemon->worker, is_done, daemon);
+    if (start(daemon, user, config)) {
+        report_ready(daemon);
+        worker_run(&daemon->worker, turn_ended, daemon);
         status = DAEMON_ENDED;
     }
     config_free(config);
-    relay_end_all(&daemon->worker);
-    linger_end_all(&daemon->worker);
-    free_links(daemon);
-    remove_signals(daemon);
-    worker_clear(&daemon->worker);
+    clear(daemon);
     if (status == DAEMON_ENDED)
         say(daemon, LOG_INFO, "stopped", "stopped");
+    log_clear(&daemon->log);
     return status;
 }

@@ -1,7 +1,12 @@
 /* wskeepd: the command line, and what it asks for. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "wskeepd/daemon.h"
+#include "wskeepd/user.h"
 
 static void print_errors(const struct config_errors *errors)
 {
@@ -12,8 +17,31 @@ static void print_errors(const struct config_errors *errors)
     }
 }
 
+/* Who --user names; an exit status when it cannot be. */
+static int find_user(const struct options *options, struct user *user)
+{
+    switch (user_find(options->user, user)) {
+    case USER_OK:
+        break;
+    case USER_UNKNOWN:
+        fprintf(stderr, "wskeepd: --user: there is no user \"%.100s\"\n", options->user);
+        return DAEMON_WRONG_OPTIONS;
+    case USER_ERROR:
+        fprintf(stderr, "wskeepd: --user: %s\n", strerror(errno));
+        return DAEMON_CANNOT_RUN;
+    }
+    if (options->action == OPTIONS_CHECK || user_is_possible(user))
+        return DAEMON_ENDED;
+    fprintf(stderr, "wskeepd: --user %.100s: only root can become another user\n", options->user);
+    return DAEMON_CANNOT_RUN;
+}
+
 static int run(const struct options *options)
 {
+    struct user user;
+    int status = options->user ? find_user(options, &user) : DAEMON_ENDED;
+    if (status != DAEMON_ENDED)
+        return status;
     struct daemon daemon;
     struct config_errors errors = {0};
     struct config *config = daemon_read_config(options, &errors);
@@ -27,11 +55,23 @@ static int run(const struct options *options)
         config_free(config);
         return DAEMON_ENDED;
     }
-    return daemon_run(&daemon, options, config);
+    return daemon_run(&daemon, options, options->user ? &user : NULL, config);
+}
+
+/* Started without them, a socket of ours would become standard error, and be logged into. */
+static void open_standard_files(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
 }
 
 int main(int argc, char **argv)
 {
+    open_standard_files();
     struct options options;
     char message[OPTIONS_MESSAGE_BYTES];
     if (!options_parse(argc, argv, &options, message)) {

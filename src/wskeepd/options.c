@@ -5,13 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OPTION_CHECK_CONFIG = 256, OPTION_LISTEN, OPTION_UPSTREAM };
+enum { OPTION_CHECK_CONFIG = 256, OPTION_LISTEN, OPTION_UPSTREAM, OPTION_USER };
 
 static const struct option long_options[] = {
     {"config", required_argument, NULL, 'c'},
     {"check-config", no_argument, NULL, OPTION_CHECK_CONFIG},
     {"listen", required_argument, NULL, OPTION_LISTEN},
     {"upstream", required_argument, NULL, OPTION_UPSTREAM},
+    {"user", required_argument, NULL, OPTION_USER},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0},
@@ -19,8 +20,8 @@ static const struct option long_options[] = {
 
 const char *options_help(void)
 {
-    return "Usage: wskeepd [-c FILE] [--check-config]\n"
-           "       wskeepd --listen URL --upstream URL\n"
+    return "Usage: wskeepd [-c FILE] [--check-config] [--user NAME]\n"
+           "       wskeepd --listen URL --upstream URL [--user NAME]\n"
            "Keep WebSockets up: clients stay connected while the upstream comes and goes.\n"
            "\n"
            "  -c, --config FILE   read FILE, and links.d/*.yaml beside it, instead of\n"
@@ -29,6 +30,7 @@ const char *options_help(void)
            "      --listen URL    one link without a file: where clients connect,\n"
            "                      ws://127.0.0.1:9001 or ws+unix:/run/game.sock\n"
            "      --upstream URL  and the server that is kept: ws://game.example.com/ws\n"
+           "      --user NAME     started as root: become NAME once the listeners are open\n"
            "  -h, --help          print this, and end\n"
            "  -V, --version       print the version, and end\n"
            "\n"
@@ -72,6 +74,8 @@ static bool parse_option(int found, const char *argument, struct options *option
         return set_once(&options->listen, "--listen", message);
     case OPTION_UPSTREAM:
         return set_once(&options->upstream, "--upstream", message);
+    case OPTION_USER:
+        return set_once(&options->user, "--user", message);
     case 'h':
         options->action = OPTIONS_HELP;
         return true;

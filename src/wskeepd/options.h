@@ -22,6 +22,7 @@ struct options {
     const char *config_path; /* never NULL; not read when listen is given */
     const char *listen;      /* NULL, or both are given */
     const char *upstream;
+    const char *user; /* NULL: stay who we are */
 };
 
 /*

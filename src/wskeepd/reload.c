@@ -70,7 +70,8 @@ static bool claim_open_ones(struct plan *plan, struct link *to, const struct con
     bool found = false;
     TAILQ_FOREACH (link, &plan->daemon->links, entry) {
         LIST_FOREACH (listener, &link->listeners, entry) {
-            if (listener->next_link || !is_same_place(listener->listen, listen))
+            if (listener->next_link || !listener_is_reachable(listener) ||
+                !is_same_place(listener->listen, listen))
                 continue;
             listener->next_link = to;
             listener->next_listen = listen;
@@ -220,6 +221,33 @@ static void carry_out(struct plan *plan, const struct config *config)
     hand_out_listeners(plan);
 }
 
+static bool is_claimed(const struct daemon *daemon, int fd)
+{
+    const struct link *link;
+    const struct listener *listener;
+    TAILQ_FOREACH(link, &daemon->links, entry)
+    LIST_FOREACH(listener, &link->listeners, entry)
+    if (listener->fd == fd)
+        return true;
+    return false;
+}
+
+/* Clients of a socket that was handed over and that no link listens on would wait for ever. */
+static void report_unclaimed(struct daemon *daemon)
+{
+    for (size_t i = 0; i < daemon->handover.count; i++) {
+        const struct handover_socket *socket = &daemon->handover.sockets[i];
+        char sentence[LISTENER_ERROR_BYTES + HANDOVER_NAME_BYTES_MAX];
+        if (is_claimed(daemon, socket->fd))
+            continue;
+        snprintf(sentence, sizeof(sentence),
+                 "no link listens on a socket that was handed over: systemd:%s", socket->name);
+        const struct log_field fields[] = {log_text("name", socket->name),
+                                           log_number("fd", (uint64_t)socket->fd)};
+        log_line(&daemon->log, LOG_WARNING, "socket-unclaimed", sentence, fields, 2);
+    }
+}
+
 bool reload_apply(struct daemon *daemon, const struct config *config)
 {
     struct plan plan = {.daemon = daemon};
@@ -232,8 +260,11 @@ bool reload_apply(struct daemon *daemon, const struct config *config)
         return false;
     }
     carry_out(&plan, config);
+    report_unclaimed(daemon);
+    daemon->link_count = config->link_count;
     daemon->log.level = (enum log_level)config->log_level;
     daemon->log.format = (enum log_format)config->log_format;
     daemon->worker.budget.bytes_max = config->memory_bytes_max;
+    daemon->worker.budget.refused_bytes = UINT64_MAX; /* who was turned away may try again */
     return true;
 }

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from frames import CLOSE
 from messages import check_delivery, numbered
 from polling import wait_until
 from scene import Scene
@@ -65,6 +66,26 @@ def test_sigterm_reads_what_clients_already_sent(scene: Scene) -> None:
     kept.daemon.signal(signal.SIGCONT)
     kept.daemon.expect_end(0)
     assert check_delivery(server.numbers_by_connection, 500).repeated == 0
+
+
+def test_sigterm_lets_a_request_under_way_finish(scene: Scene) -> None:
+    """A client that was accepted and had not asked yet hears 1012 like the others."""
+    server = scene.websockets_server()
+    kept = scene.keep(server.url)
+    before = kept.daemon.descriptor_count
+    asks, is_silent = scene.raw_client(kept.port), scene.raw_client(kept.port)
+    wait_until(lambda: kept.daemon.descriptor_count == before + 2, "both to be accepted")
+    request = asks.request()
+    asks.write(request[:40])
+    kept.daemon.signal(signal.SIGTERM)
+    kept.daemon.wait_for("stopping")
+    asks.write(request[40:])
+    assert asks.read_response().status == 101
+    close = asks.read_until(CLOSE)
+    assert close.close_code == 1012
+    asks.send(CLOSE, close.payload)
+    assert is_silent.read_response().status == 503  # it had its second
+    kept.daemon.expect_end(0)
 
 
 def test_sigterm_counts_what_is_lost(scene: Scene) -> None:

@@ -21,6 +21,7 @@ from messages import check_delivery, noise, numbered
 from polling import wait_until, wait_until_still
 from raw_peers import RawClient, RawServerConnection, answer_pings
 from scene import Kept, Scene
+from test_proxy import SOCKS_OPEN, Start, greet, read_request, start  # noqa: F401
 from tls_peers import Flights, OpensslServer, secure_client, secure_server, wait_for_end
 from wskeepd_process import is_sanitized, run_to_end
 
@@ -953,7 +954,7 @@ def test_client_that_stalls(
 ) -> None:
     """handshake_timeout covers the TLS handshake and the head, from accept."""
     server = scene.websockets_server()
-    kept = keep_listening(scene, identity, server.url, client={"handshake_timeout": "300ms"})
+    kept = keep_listening(scene, identity, server.url, client={"handshake_timeout": "1s"})
     client = scene.raw_client(kept.port)
     hello = client_hello()
     if part == "finished":
@@ -1047,6 +1048,75 @@ def test_listener_changes_to_tls(
     plain.send("still")
     wait_until(lambda: plain.texts == ["plain", "still"], "the echoes")
     wait_until(lambda: secure.texts == ["secure"], "the echo")
+
+
+# ---- proxies and fail-over --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["tinyproxy", "microsocks"])
+def test_through_a_proxy(
+    scene: Scene, start: Start, authority: Authority, kind: str
+) -> None:
+    """The name in the certificate is the server's; TLS begins behind the proxy, at each attempt."""
+    server = server_of(scene, "websockets", authority.identity("localhost"))
+    proxy = start(kind)
+    kept = keep(scene, authority, server.port, host="localhost", upstream={"proxy": proxy.url()})
+    client = scene.client(kept.url)
+    for number in range(3):
+        client.send(numbered(number, 100_000))
+        wait_until(lambda: number in server.numbers_seen, "the message")
+        server.close(1012, "restart")
+        kept.daemon.wait_for_move("waiting", number + 1, cause="closed")
+    check_delivery(server.numbers_by_connection, 3)
+    moves = [(m["from"], m["to"]) for m in kept.daemon.moves()]
+    assert ("tunnelling", "securing") in moves and ("securing", "upgrading") in moves
+    kept.daemon.wait_for("secured", tls_session="resumed")
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+def test_bytes_glued_to_a_proxys_answer(
+    scene: Scene, authority: Authority, scheme: str
+) -> None:
+    """They are read as TLS, which they are not: never as what an authenticated server says."""
+
+    def script(connection: RawServerConnection) -> None:
+        if scheme == "http":
+            connection.read_head()
+            answer = b"HTTP/1.1 200 OK\r\n\r\n"
+        else:
+            greet(connection)
+            read_request(connection)
+            answer = SOCKS_OPEN
+        connection.write(answer + b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x04evil")
+        wait_for_end(connection.socket)
+
+    proxy = scene.raw_server(script)
+    kept = keep(
+        scene, authority, 443, upstream={"proxy": f"{scheme}://127.0.0.1:{proxy.port}"}
+    )
+    client = scene.client(kept.url)
+    move = kept.daemon.wait_for_move("waiting", cause="tls-failed", from_="securing")
+    assert move["why"] == "wrong version number"
+    assert not client.messages and client.is_open
+
+
+def test_each_url_has_its_own_identity(
+    scene: Scene, authority: Authority, identity: Identity
+) -> None:
+    """Of two urls the first shows the wrong certificate, and the second is plain."""
+    wrong = server_of(scene, "websockets", authority.identity("other.example.com"))
+    plain = scene.websockets_server()
+    link = scene.link(
+        wrong.url,
+        upstream={"url": [wrong.url, plain.url], "tls": {"ca": authority.cert}},
+        session={"drain_timeout": "200ms"},
+    )
+    kept = Kept(scene.start(link), link)
+    client = scene.client(kept.url)
+    client.send("x")
+    kept.daemon.wait_for_move("waiting", cause="tls-untrusted", why="IP address mismatch")
+    wait_until(lambda: plain.messages, "the message")
+    assert not wrong.requests
 
 
 # ---- files ------------------------------------------------------------------------------------

@@ -43,12 +43,18 @@ class Wskeepd:
         configuration: Optional[Configuration] = None,
         arguments: Sequence[str] = (),
         environment: Optional[dict[str, str]] = None,
+        wrapper: Sequence[str] = (),
+        descriptors: Sequence[int] = (),
     ) -> None:
-        """Start it; a configuration is written to a file first and named with -c."""
+        """Start it; a configuration is written to a file first and named with -c.
+
+        wrapper      a command in front of it, which becomes it by exec
+        descriptors  stay open in it, under their numbers
+        """
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.configuration_path = directory / "wskeep.yaml"
-        command = [str(WSKEEPD)]
+        command = [*wrapper, str(WSKEEPD)]
         if configuration is not None:
             self.write_configuration(configuration)
             command += ["-c", str(self.configuration_path)]
@@ -62,6 +68,7 @@ class Wskeepd:
                 stderr=stderr,
                 cwd=directory,
                 env={**os.environ, **(environment or {})},
+                pass_fds=tuple(descriptors),
             )
         self._killed = False
         self._read_bytes = 0

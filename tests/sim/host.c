@@ -103,6 +103,7 @@ void host_start(struct world *world)
     struct host *host = &world->host;
     *host = (struct host){.stage_ms = PIPE_NEVER, .wake_ms = PIPE_NEVER, .client_listens = true};
     host->ran_ms = world->now_ms;
+    host_wake_open(world);
     ledger_before(world, EVENT_START);
     session_start(&world->session, world->plan.subprotocol, world_clock_ms(world), &actions);
     host_fed(world, &actions);
@@ -146,6 +147,8 @@ uint64_t host_due_ms(struct world *world)
     if (host->conn && host_wants_to_write(world))
         return now_ms;
     uint64_t due_ms = host_attempt_due_ms(world);
+    if (host->change_ms < due_ms && !world->calm)
+        due_ms = host->change_ms;
     uint64_t deadline_ms = session_deadline_ms(&world->session);
     if (deadline_ms != SETTINGS_NEVER) {
         deadline_ms = deadline_ms > world->skew_ms ? deadline_ms - world->skew_ms : 0;
@@ -239,6 +242,7 @@ void host_turn(struct world *world)
         host->reloaded = true;
         world_count(world, TALLY_RELOADS);
     }
+    host_wake_turn(world);
     host_attempt(world);
     if (host->retry) {
         host->retry = false;

@@ -41,6 +41,9 @@ struct host {
     bool jumped;       /* the clock did */
     bool retry;        /* others gave memory back, and somebody was refused some */
     bool reloaded;
+    uint64_t change_ms; /* the next change of network or secret; PIPE_NEVER */
+    bool is_patient;    /* its server uses Retry-After */
+    bool has_secret;    /* attempts may fail for it */
     bool shut_down;
     uint64_t progress;      /* bytes that moved so far */
     unsigned turns_at_once; /* in this very millisecond, without any */

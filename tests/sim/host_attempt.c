@@ -14,7 +14,7 @@ void host_begin_attempt(struct world *world)
     host->outcome = ATTEMPT_OPENS;
     if (!world->calm && chance_below(chance, 100) < plan->attempt_fault_percent)
         host->outcome =
-            (enum plan_attempt)chance_between(chance, ATTEMPT_DNS_FAILS, ATTEMPT_COUNT - 1);
+            (enum plan_attempt)chance_between(chance, ATTEMPT_DNS_FAILS, ATTEMPT_MISMATCH);
     for (unsigned i = 0; i < 2 && !world->calm; i++)
         if (world->now_ms >= plan->outages[i].from_ms && plan->outages[i].from_ms != PIPE_NEVER &&
             world->now_ms < plan->outages[i].until_ms)
@@ -28,6 +28,7 @@ void host_begin_attempt(struct world *world)
     host->subprotocol = plan->subprotocol && !*plan->subprotocol ? NULL : "chat";
     if (host->outcome == ATTEMPT_MISMATCH)
         host->subprotocol = "other";
+    host_wake_attempt(world);
     world->tally->attempts[host->outcome]++;
 }
 
@@ -82,6 +83,10 @@ void host_attempt(struct world *world)
     case HOST_NO_ATTEMPT:
         return;
     case HOST_RESOLVES:
+        if (host->outcome == ATTEMPT_SECRET_UNREADABLE) {
+            host_lost(world, CAUSE_SECRET_UNREADABLE, 0);
+            return;
+        }
         if (host->outcome == ATTEMPT_DNS_FAILS) {
             host_lost(world, CAUSE_DNS_FAILED, 0);
             return;
@@ -111,6 +116,7 @@ void host_attempt(struct world *world)
     }
     switch (host->outcome) {
     case ATTEMPT_STATUS:
+        host_wake_refused(world);
         host_lost(world, CAUSE_HTTP_STATUS, host->status);
         return;
     case ATTEMPT_MALFORMED:

@@ -1,4 +1,4 @@
-/* What the four files of the host share. */
+/* What the five files of the host share. */
 #ifndef WSKEEP_SIM_HOST_PRIVATE_H
 #define WSKEEP_SIM_HOST_PRIVATE_H
 
@@ -24,6 +24,13 @@ void host_attempt(struct world *world);
 
 /* Events that belong to an attempt which was given up. */
 void host_stray(struct world *world);
+
+/* ---- host_wake.c: changes of networks and secrets, and Retry-After */
+
+void host_wake_open(struct world *world);
+void host_wake_attempt(struct world *world);
+void host_wake_refused(struct world *world);
+void host_wake_turn(struct world *world);
 
 /* ---- host_upstream.c */
 

@@ -29,7 +29,22 @@ void ledger_open(struct world *world)
     uint64_t clock_ms = world_clock_ms(world);
     ledger->state_ms = ledger->client_ms = ledger->client_start_ms = clock_ms;
     ledger->unopened_ms = clock_ms;
+    ledger->early_by_ms = PIPE_NEVER;
     ledger->reads_upstream = ledger->reads_client = true;
+}
+
+void ledger_may_wake(struct world *world, uint64_t due_ms)
+{
+    struct ledger *ledger = &world->ledger;
+    if (world->session.state != SESSION_WAITING)
+        return;
+    ledger->may_be_early = true;
+    if (ledger->early_ms != 0 && due_ms < ledger->early_ms + LEDGER_EARLY_SPACE_MS)
+        due_ms = ledger->early_ms + LEDGER_EARLY_SPACE_MS;
+    if (due_ms < ledger->not_before_ms)
+        due_ms = ledger->not_before_ms;
+    if (due_ms < ledger->early_by_ms)
+        ledger->early_by_ms = due_ms;
 }
 
 /* ---- messages leave the outbox ------------------------------------------------------------ */

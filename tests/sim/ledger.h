@@ -8,7 +8,11 @@
 #include "core/session.h"
 #include "plan.h"
 
-enum { LEDGER_MESSAGE_COUNT = 512, LEDGER_PING_COUNT = 8 };
+enum {
+    LEDGER_MESSAGE_COUNT = 512,
+    LEDGER_PING_COUNT = 8,
+    LEDGER_EARLY_SPACE_MS = 10 * 1000 /* between two attempts before their time */
+};
 
 struct world;
 struct conn;
@@ -85,12 +89,19 @@ struct ledger {
     uint64_t client_taken_ms; /* it took something of what waits for it, or gave us something */
     uint64_t drain_ms;        /* the client's end */
     uint64_t both_paused_ms;
-    uint64_t delay_ms; /* of the wait */
-    uint64_t data_ms;  /* the last data message */
-    uint64_t late_ms;  /* since it opened, the loop was late by so much at most */
-    uint64_t heard_ms; /* the last read that brought something */
-    uint32_t failures; /* what the backoff ought to count */
-    bool moved;        /* this connection acknowledged or delivered */
+    uint64_t delay_ms;      /* of the wait */
+    uint64_t not_before_ms; /* Retry-After of this wait; 0: none */
+    uint64_t early_ms;      /* the last attempt before its time; 0: none yet */
+    uint64_t network_ms;    /* a change of the network has effect from then on; 0: none is open */
+    uint64_t early_by_ms;   /* the wait must end by then, for a change; PIPE_NEVER */
+    bool may_be_early;      /* something has changed that may end this wait */
+    bool waits_for_secret;  /* this wait is one */
+    bool client_credential; /* it shows what the client brought */
+    uint64_t data_ms;       /* the last data message */
+    uint64_t late_ms;       /* since it opened, the loop was late by so much at most */
+    uint64_t heard_ms;      /* the last read that brought something */
+    uint32_t failures;      /* what the backoff ought to count */
+    bool moved;             /* this connection acknowledged or delivered */
     bool opened_ever;
     uint32_t attempts;
     uint32_t opened;
@@ -131,6 +142,9 @@ void ledger_encoded(struct world *world, uint64_t sequence, uint64_t end_offset)
 void ledger_written(struct world *world, uint64_t written);
 void ledger_server_read(struct world *world, struct conn *conn, uint64_t number);
 void ledger_did_not_run(struct world *world);
+
+/* Something changed that ends a wait by due_ms, if it may be cut short at all. */
+void ledger_may_wake(struct world *world, uint64_t due_ms);
 
 /* At the end of each turn: bounds, deadlines, and nothing that waits for ever. */
 void ledger_turn(struct world *world);

@@ -128,9 +128,9 @@ static const char *const fate_names[FATE_COUNT] = {"lives",
 static const char *const pong_names[PONG_COUNT] = {"always", "never", "wrong", "every third",
                                                    "late"};
 static const char *const attempt_names[ATTEMPT_COUNT] = {
-    "opens",         "dns fails",   "dns hangs",   "refused",
-    "unreachable",   "tcp hangs",   "http status", "malformed answer",
-    "upgrade hangs", "upgrade rst", "upgrade eof", "other subprotocol"};
+    "opens",       "dns fails",         "dns hangs",        "refused",       "unreachable",
+    "tcp hangs",   "http status",       "malformed answer", "upgrade hangs", "upgrade rst",
+    "upgrade eof", "other subprotocol", "secret unreadable"};
 static const char *const ending_names[ENDING_COUNT] = {
     "stays", "closes", "closes and leaves", "leaves", "resets", "vanishes", "breaks rfc 6455"};
 

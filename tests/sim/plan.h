@@ -60,7 +60,8 @@ enum plan_attempt {
     ATTEMPT_UPGRADE_HANGS,
     ATTEMPT_UPGRADE_RST,
     ATTEMPT_UPGRADE_EOF,
-    ATTEMPT_MISMATCH, /* another subprotocol */
+    ATTEMPT_MISMATCH,          /* another subprotocol */
+    ATTEMPT_SECRET_UNREADABLE, /* only where host_wake.c says so */
     ATTEMPT_COUNT
 };
 

@@ -165,6 +165,10 @@ static void promise_backoff(struct world *world, const struct session_actions *a
             high_ms = wait_ms;
     } else {
         ledger->failures++;
+        if (ledger->not_before_ms > clock_ms + low_ms)
+            low_ms = ledger->not_before_ms - clock_ms;
+        if (high_ms < low_ms)
+            high_ms = low_ms;
     }
     world_expect(world, actions->delay_ms >= low_ms && actions->delay_ms <= high_ms,
                  "the next attempt follows after %llu ms, not %llu to %llu", LLU(actions->delay_ms),
@@ -227,6 +231,13 @@ static void promise_connection_end(struct world *world, const struct session_act
     enum close_then then = rules_expect(session->settings, &end);
     if (cause == CAUSE_SUBPROTOCOL_MISMATCH && ++ledger->mismatches >= MISMATCH_COUNT_MAX)
         then = CLOSE_THEN_END;
+    bool is_refused =
+        cause == CAUSE_HTTP_STATUS && (end.http_status == 401 || end.http_status == 403);
+    if (is_refused && ledger->client_credential && ledger->opened == 0 && actions->close_rule < 0) {
+        world_count(world, TALLY_CREDENTIAL_REFUSED);
+        then = CLOSE_THEN_END;
+    }
+    ledger->waits_for_secret = is_refused || cause == CAUSE_SECRET_UNREADABLE;
     if (promise_pong_unsupported(world, was_open, cause)) {
         world_expect(world, actions->pong_unsupported, "pong-unsupported was not reported");
         world_count(world, TALLY_PONG_UNSUPPORTED);
@@ -336,14 +347,33 @@ static void promise_open(struct world *world, const struct session_actions *acti
     ledger->mismatches = 0;
 }
 
+/* Only for a change, and one in 10 s: the daemon may have been late for the last one. */
+static void promise_early_attempt(struct world *world)
+{
+    struct ledger *ledger = &world->ledger;
+    uint64_t clock_ms = world_clock_ms(world);
+    bool by_network = ledger->network_ms != 0 && clock_ms >= ledger->network_ms;
+    world_count(world, TALLY_EARLY_ATTEMPTS);
+    world_expect(world, ledger->may_be_early || by_network, "an attempt %llu ms before its time",
+                 LLU(ledger->state_ms + ledger->delay_ms - clock_ms));
+    world_expect(world,
+                 ledger->early_ms == 0 || clock_ms >= ledger->early_ms + LEDGER_EARLY_SPACE_MS,
+                 "an early attempt %llu ms after another", LLU(clock_ms - ledger->early_ms));
+    ledger->early_ms = clock_ms;
+}
+
 static void promise_attempt(struct world *world)
 {
     struct ledger *ledger = &world->ledger;
     uint64_t clock_ms = world_clock_ms(world);
-    if (ledger->state == SESSION_WAITING)
-        world_expect(world, clock_ms >= ledger->state_ms + ledger->delay_ms,
-                     "an attempt %llu ms before its time",
-                     LLU(ledger->state_ms + ledger->delay_ms - clock_ms));
+    if (ledger->state == SESSION_WAITING && clock_ms < ledger->state_ms + ledger->delay_ms)
+        promise_early_attempt(world);
+    world_expect(world, clock_ms >= ledger->not_before_ms,
+                 "an attempt %llu ms before the time that the server asked for",
+                 LLU(ledger->not_before_ms - clock_ms));
+    ledger->not_before_ms = 0;
+    ledger->early_by_ms = PIPE_NEVER;
+    ledger->may_be_early = false;
     ledger->attempt_ms = clock_ms;
     ledger->attempts++;
 }
@@ -493,6 +523,10 @@ static void promise_states_end(struct world *world)
                      world_clock_ms(world) < ledger->state_ms + ledger->delay_ms ||
                          ledger->delay_ms == 0,
                      "the wait of %llu ms is over", LLU(ledger->delay_ms));
+    if (session->state == SESSION_WAITING)
+        world_expect(world, world_clock_ms(world) <= ledger->early_by_ms,
+                     "something changed, and the wait goes on %llu ms too long",
+                     LLU(world_clock_ms(world) - ledger->early_by_ms));
     if (session->state == SESSION_CLOSING)
         world_expect(world, ago(world, ledger->state_ms) < CLOSE_WAIT_MS, "closing for ever");
     if (session->state != SESSION_OPEN)

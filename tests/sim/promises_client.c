@@ -138,6 +138,21 @@ void promise_client_news(struct world *world, const struct session_actions *acti
                  ledger->answers);
 }
 
+/* Nothing came for `timeout`, or nothing of what is in flight was acknowledged for as long. */
+static void promise_client_was_dead(struct world *world)
+{
+    const struct ledger *ledger = &world->ledger;
+    const struct pipe *out = &world->client.out;
+    uint64_t timeout_ms = world->session.settings->client_heartbeat.timeout_ms;
+    uint64_t heard_ms = ledger->client_heard_ms > ledger->client_resumed_ms
+                            ? ledger->client_heard_ms
+                            : ledger->client_resumed_ms;
+    bool stuck =
+        pipe_is_in_flight(out) && ago(world, out->flight_ms + world->skew_ms) >= timeout_ms;
+    world_expect(world, stuck || ago(world, heard_ms) >= timeout_ms,
+                 "the client was lost too early");
+}
+
 void promise_client_moved(struct world *world)
 {
     struct ledger *ledger = &world->ledger;
@@ -161,12 +176,35 @@ void promise_client_moved(struct world *world)
     }
     if (ledger->client == SESSION_CLIENT_OPEN && ledger->event == EVENT_TIMER &&
         client == SESSION_CLIENT_GONE && world->session.client_cause == CAUSE_CLIENT_LOST)
-        world_expect(world,
-                     ago(world, ledger->client_heard_ms > ledger->client_resumed_ms
-                                    ? ledger->client_heard_ms
-                                    : ledger->client_resumed_ms) >=
-                         world->session.settings->client_heartbeat.timeout_ms,
-                     "the client was lost too early");
+        promise_client_was_dead(world);
+}
+
+/* The message that is kept would not fit if the outbox were empty: others hold the memory. */
+static bool others_hold_the_memory(const struct world *world)
+{
+    const struct session *session = &world->session;
+    const struct outbox *outbox = &session->outbox;
+    uint64_t own_bytes =
+        outbox->payload_bytes + (uint64_t)outbox->entry_count * OUTBOX_OVERHEAD_BYTES;
+    return outbox->budget->bytes - own_bytes + session->refused_bytes + OUTBOX_OVERHEAD_BYTES >
+           outbox->budget->bytes_max;
+}
+
+/* With `overflow: drop-oldest` a client waits only while the oldest is in the middle of its frame,
+ * or while dropping would not help.
+ */
+static void promise_kept_is_offered(struct world *world)
+{
+    const struct ledger *ledger = &world->ledger;
+    const struct conn *conn = world->host.conn;
+    if (!world->host.kept || ledger->head == ledger->tail ||
+        world->session.settings->overflow != OVERFLOW_DROP_OLDEST)
+        return;
+    bool mid_frame = conn && ledger->head < conn->next_sequence &&
+                     (conn->ends[ledger->head] == 0 || conn->ends[ledger->head] > conn->up.written);
+    world_expect(world,
+                 mid_frame || others_hold_the_memory(world) || session_has_room(&world->session),
+                 "a message is kept, and the oldest could be dropped");
 }
 
 void promise_client_states_end(struct world *world)
@@ -196,4 +234,5 @@ void promise_client_states_end(struct world *world)
         world_expect(world, ago(world, since_ms) < settings->heartbeat.stall_timeout_ms,
                      "nothing is read from either side for %llu ms", LLU(ago(world, since_ms)));
     }
+    promise_kept_is_offered(world);
 }

@@ -74,6 +74,7 @@ enum close_then rules_expect(const struct session_settings *settings, const stru
         return look_up(statuses, end->http_status);
     case CAUSE_HTTP_MALFORMED:
     case CAUSE_SUBPROTOCOL_MISMATCH:
+    case CAUSE_SECRET_UNREADABLE:
         return CLOSE_THEN_RECONNECT_SLOW;
     case CAUSE_PROTOCOL_ERROR:
     case CAUSE_MESSAGE_TOO_BIG:

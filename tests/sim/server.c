@@ -64,7 +64,8 @@ static void server_fin(struct world *world, struct conn *conn)
 static void server_put_message(struct world *world, struct conn *conn)
 {
     struct server *server = &conn->server;
-    if (!pipe_has_room_for_frame(&conn->down) || world->pushed_count == WORLD_PUSH_COUNT_MAX)
+    bool enough = world->pushed_count == WORLD_PUSH_COUNT_MAX && !world->calm;
+    if (!pipe_has_room_for_frame(&conn->down) || enough)
         return;
     world->pushed_count++;
     uint32_t bytes = (uint32_t)chance_scale(&world->chance, 0, server->push_bytes_max);
@@ -199,14 +200,15 @@ static void server_push(struct world *world, struct conn *conn)
 {
     struct server *server = &conn->server;
     const struct plan_server *plan = &world->plan.server;
-    for (uint32_t i = 0; i < plan->push_burst && server->push_left > 0; i++) {
+    uint32_t burst = world->calm ? 1 : plan->push_burst;
+    for (uint32_t i = 0; i < burst && server->push_left > 0; i++) {
         if (conn->down.put - conn->down.written > server->push_bytes_max)
             break; /* its own writes would block */
         server->push_left--;
         server_put_message(world, conn);
     }
     uint64_t spacing_ms = plan->push_spacing_ms + 1;
-    if (world->calm && spacing_ms > world->plan.settings.silence_ms / 3)
+    if (world->calm)
         spacing_ms = world->plan.settings.silence_ms / 3;
     server->push_ms = server->push_left > 0 ? world->now_ms + spacing_ms : PIPE_NEVER;
 }
@@ -484,7 +486,7 @@ void server_open(struct world *world, struct conn *conn)
         server->push_ms = world->now_ms;
     }
     if (world->plan.settings.silence_ms != SETTINGS_NEVER && world->calm) {
-        server->push_left = 1000; /* a link that is judged by its data has some */
+        server->push_left = UINT32_MAX; /* a link that is judged by its data has some */
         server->push_ms = world->now_ms;
     }
     if (!world->calm)
@@ -508,7 +510,7 @@ void server_calm(struct world *world, struct conn *conn)
     for (unsigned i = 0; i < server->late_count; i++)
         server->late[i].at_ms = world->now_ms;
     if (world->plan.settings.silence_ms != SETTINGS_NEVER && !server->close_sent) {
-        server->push_left = 1000;
+        server->push_left = UINT32_MAX;
         server->push_ms = world->now_ms;
     }
     server_run(world, conn);

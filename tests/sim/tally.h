@@ -35,6 +35,11 @@
     ROW(WOKE_LATE, "times it woke late")                                                           \
     ROW(CLOCK_JUMPS, "clock jumps")                                                                \
     ROW(RELOADS, "reloads")                                                                        \
+    ROW(NETWORK_CHANGES, "changes of the network")                                                 \
+    ROW(SECRET_CHANGES, "changes of a secret")                                                     \
+    ROW(RETRY_AFTER, "refusals with Retry-After")                                                  \
+    ROW(EARLY_ATTEMPTS, "attempts before their time")                                              \
+    ROW(CREDENTIAL_REFUSED, "sessions ended for the client's credential")                          \
     ROW(SHUTDOWNS, "shutdowns")                                                                    \
     ROW(STRAYS, "stray events of an attempt given up")                                             \
     ROW(WRITE_FAILED, "failed writes")                                                             \

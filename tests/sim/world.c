@@ -342,6 +342,14 @@ static uint64_t if_finite_ms(uint64_t duration_ms)
     return duration_ms == SETTINGS_NEVER ? 0 : duration_ms;
 }
 
+/* The server has asked not to be tried for so long. */
+static uint64_t world_asked_ms(const struct world *world)
+{
+    uint64_t clock_ms = world_clock_ms(world);
+    uint64_t not_before_ms = world->ledger.not_before_ms;
+    return not_before_ms > clock_ms ? not_before_ms - clock_ms : 0;
+}
+
 /* How long recovery may take: what is dead must be found out, the next attempts must come, and
  * everything must cross, on lives as short as they may be. */
 static uint64_t world_recovery_ms_max(const struct world *world)
@@ -361,7 +369,8 @@ static uint64_t world_recovery_ms_max(const struct world *world)
     uint64_t crossing_ms = 4 * bytes / world->plan.up.bytes_per_ms +
                            count * (2 * rtt_ms + 2 * s->ping_spacing_ms) + discovery_ms;
     uint64_t lives = 4 + world->short_left;
-    return 10000 + 2 * (discovery_ms + lives * (attempt_ms + rtt_ms + 100) + crossing_ms);
+    return 10000 + world_asked_ms(world) +
+           2 * (discovery_ms + lives * (attempt_ms + rtt_ms + 100) + crossing_ms);
 }
 
 /* Nothing is left to do: the outbox is acknowledged, the client's socket read, its inbox empty. */
@@ -369,21 +378,24 @@ static bool world_is_settled(const struct world *world)
 {
     const struct client *client = &world->client;
     const struct ledger *ledger = &world->ledger;
+    bool data_goes_on = world->plan.settings.silence_ms != SETTINGS_NEVER;
     if (!world->session_lives)
         return true;
     if (client->vanished)
         return true; /* nobody may ever notice */
     return world->session.state == SESSION_OPEN && client->answered && !client->left &&
            ledger->head == ledger->tail && !world->host.kept && client->in.frame_count == 0 &&
-           client->in.read == client->in.put && client->out.read == client->out.put &&
-           !client->close_sent && !client->close_came;
+           client->in.read == client->in.put &&
+           (client->out.read == client->out.put || data_goes_on) && !client->close_sent &&
+           !client->close_came;
 }
 
 static bool world_run_until(struct world *world, uint64_t limit_ms,
                             bool (*done)(const struct world *world))
 {
-    for (unsigned steps = 0; !done(world); steps++) {
-        world_expect(world, steps < WORLD_STEPS_MAX, "the world does not come to rest");
+    uint64_t steps_max = WORLD_STEPS_MAX + 2 * world_asked_ms(world);
+    for (uint64_t steps = 0; !done(world); steps++) {
+        world_expect(world, steps < steps_max, "the world does not come to rest");
         if (!world_step(world, limit_ms))
             return !world->failed && done(world);
     }

@@ -59,6 +59,7 @@ struct conn {
 struct world {
     struct chance chance;
     struct chance core_chance;
+    struct chance wake_chance;
     struct plan plan;
     uint64_t seed;
     uint64_t now_ms;  /* real time */

@@ -68,8 +68,7 @@ static const struct {
      UINT64_MAX},
     {"no end to max_delay: growth saturates, and takes no time", 1, UINT64_MAX, 2000, UINT32_MAX,
      false, UINT64_MAX},
-    {"no end to max_delay, few failures: still exact", 1, UINT64_MAX, 2000, 40, false,
-     1ull << 40},
+    {"no end to max_delay, few failures: still exact", 1, UINT64_MAX, 2000, 40, false, 1ull << 40},
     {"slow, without jitter", 250, 30000, 2000, 0, true, 30000},
     {"slow does not depend on the count", 250, 30000, 2000, 5, true, 30000},
     {"slow holds for initial_delay 0, too", 0, 30000, 2000, 0, true, 30000},
@@ -134,8 +133,10 @@ START_TEST(jitter_is_even_over_all_its_values)
     uint64_t seed = 0x9e3779b97f4a7c15u;
     const struct random_source random = {.fill = fill_seeded, .context = &seed};
     const struct backoff backoff = {0};
-    const struct backoff_settings settings = {
-        .initial_delay_ms = LIMIT_MS, .max_delay_ms = 30000, .multiplier_milli = 2000, .jitter = true};
+    const struct backoff_settings settings = {.initial_delay_ms = LIMIT_MS,
+                                              .max_delay_ms = 30000,
+                                              .multiplier_milli = 2000,
+                                              .jitter = true};
     unsigned counts[LIMIT_MS + 1] = {0};
     for (unsigned i = 0; i < DRAW_COUNT; i++) {
         uint64_t got_ms = backoff_delay_ms(&backoff, &settings, false, &random);

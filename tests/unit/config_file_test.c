@@ -515,14 +515,15 @@ START_TEST(each_allocation_may_fail)
     links_d_make();
     put_text("links.d/a.yaml", LINK("ape", "9002"));
     put_text("value", "pong");
-    const char *path = put_text(
-        "w.yaml", "links:\n"
-                  "- name: a\n"
-                  "  listen: ['ws://h:1', 'ws+unix:/run/a']\n"
-                  "  client: {allow_origins: ['http://a', 'http://b'], allow_hosts: [a]}\n"
-                  "  upstream: {url: 'ws://h/', headers: {A: b, C: d}, subprotocols: [a, b]}\n"
-                  "  delivery: {acknowledge: '${file:value}'}\n"
-                  "  close_rules: [{code: 1000, reason: 'a*', then: end}]\n");
+    const char *path =
+        put_text("w.yaml", "links:\n"
+                           "- name: a\n"
+                           "  listen: ['ws://h:1', 'ws+unix:/run/a']\n"
+                           "  client: {allow_origins: ['http://a', 'http://b'], allow_hosts: [a]}\n"
+                           "  upstream: {url: 'ws://h/?${file:x}', subprotocols: [a, b],\n"
+                           "    headers: {A: b, C: '${file:x}${file:y}'}, forward_headers: [X]}\n"
+                           "  delivery: {acknowledge: '${file:value}'}\n"
+                           "  close_rules: [{code: 1000, reason: 'a*', then: end}]\n");
     ck_assert_uint_gt(fail_each(path, NULL), 60);
     path = put_text("w.yaml", "foo: 1\nbar: 2\nlog: {level: '${env:WSKEEP_TEST_NOT_SET}'}\n");
     ck_assert_uint_gt(fail_each(path, "unknown key, expected one of log, workers, memory_max, "

@@ -13,6 +13,8 @@ enum { OUT_BYTES = 16384 };
 /* A link that is right, in two halves: one more key may follow, or another upstream. */
 #define LINK "links:\n- name: a\n  listen: ws://127.0.0.1:9001\n"
 #define UPSTREAM "  upstream: {url: 'ws://127.0.0.1:9000/'}\n"
+#define FOUR_FILES "${file:/1}${file:/2}${file:/3}${file:/4}"
+#define SIXTEEN_FILES FOUR_FILES FOUR_FILES FOUR_FILES FOUR_FILES
 
 /* DESIGN's sample, with the keys that are built, and off for the others. */
 static const char complete[] =
@@ -44,7 +46,7 @@ static const char complete[] =
     "      headers: {}\n"
     "      forward_headers: []\n"
     "      subprotocols: []\n"
-    "      cookies: off\n"
+    "      cookies: keep\n"
     "      compression: off\n"
     "      proxy: \"\"\n"
     "      connect_timeout: 10s\n"
@@ -171,8 +173,8 @@ static const struct {
                               "warning, info or debug"},
     {"log: {level: inf}", "w.yaml:1:14: log.level: \"inf\" is unknown, did you mean info? expected "
                           "error, warning, info or debug"},
-    {"log: {format: journal}",
-     "w.yaml:1:15: log.format: journal is not supported yet, expected text or json"},
+    {"log: {format: syslog}",
+     "w.yaml:1:15: log.format: \"syslog\" is unknown, expected text, json or journal"},
     {"links: {}", "w.yaml:1:8: links: a mapping, expected a list of links"},
     {"links: [a]", "w.yaml:1:9: links[0]: a single value, expected a mapping with name, listen and "
                    "upstream"},
@@ -248,9 +250,14 @@ static const struct {
      "address, without a port\n"
      "w.yaml:4:69: links[0].upstream.tls.min_version: \"1.1\" is unknown, did you mean 1.2? "
      "expected 1.2 or 1.3"},
-    {"links:\n- name: a\n  listen: systemd:game\n" UPSTREAM,
-     "w.yaml:3:11: links[0].listen: systemd: is not supported yet, expected ws://HOST:PORT or "
-     "ws+unix:/PATH"},
+    {"links:\n- name: a\n  listen: 'systemd:'\n" UPSTREAM,
+     "w.yaml:3:11: links[0].listen: no name of a socket, expected systemd:NAME, its "
+     "FileDescriptorName="},
+    {"links:\n- name: a\n  listen: systemd:a:b\n" UPSTREAM,
+     "w.yaml:3:11: links[0].listen: no name of a socket, expected systemd:NAME, its "
+     "FileDescriptorName="},
+    {"links:\n- name: a\n  listen: [systemd:a, systemd:b, systemd:a]\n" UPSTREAM,
+     "w.yaml:3:34: links[0].listen[2]: systemd:a is taken by this link, expected one of its own"},
     {"links:\n- name: a\n  listen: ws://localhost\n" UPSTREAM,
      "w.yaml:3:11: links[0].listen: no port, expected ws://HOST:PORT"},
     {"links:\n- name: a\n  listen: ws://localhost:0\n" UPSTREAM,
@@ -275,8 +282,22 @@ static const struct {
      "ws://HOST:PORT/PATH"},
     {LINK "  upstream: {url: 'ws://h/#a'}\n",
      "w.yaml:4:19: links[0].upstream.url: a fragment behind #, expected ws://HOST:PORT/PATH"},
-    {LINK "  upstream: {url: ['ws://h/', 'ws://i/']}\n",
-     "w.yaml:4:19: links[0].upstream.url: more than one is not supported yet, expected one"},
+    {LINK "  upstream: {url: []}\n",
+     "w.yaml:4:19: links[0].upstream.url: a list of 0, expected 1 to 16"},
+    {LINK "  upstream: {url: [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}\n",
+     "w.yaml:4:19: links[0].upstream.url: a list of 17, expected 1 to 16"},
+    {LINK "  upstream: {url: ['ws://h/', 'ws://:1/', 'h']}\n",
+     "w.yaml:4:31: links[0].upstream.url[1]: no host that can be, expected ws://HOST:PORT/PATH\n"
+     "w.yaml:4:43: links[0].upstream.url[2]: no ws:// at its front, expected ws://HOST:PORT/PATH"},
+    {LINK "  upstream: {url: 'ws://h/', proxy: 'https://p:1'}\n",
+     "w.yaml:4:37: links[0].upstream.proxy: no http:// or socks5:// at its front, expected "
+     "http://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ or not"},
+    {LINK "  upstream: {url: 'ws://h/', proxy: 'http://p'}\n",
+     "w.yaml:4:37: links[0].upstream.proxy: no port from 1 to 65535, expected http://HOST:PORT or "
+     "socks5://HOST:PORT, with USER:PASSWORD@ or not"},
+    {LINK "  upstream: {url: 'ws://h/', proxy: [a]}\n",
+     "w.yaml:4:37: links[0].upstream.proxy: a list, expected http://HOST:PORT or "
+     "socks5://HOST:PORT, with USER:PASSWORD@ or not"},
     {LINK "  upstream: {url: 'ws://h/', headers: [a]}\n",
      "w.yaml:4:39: links[0].upstream.headers: a list, expected a mapping of names to values"},
     {LINK "  upstream: {url: 'ws://h/', headers: {X: 1, x: 2}}\n",
@@ -287,9 +308,39 @@ static const struct {
     {LINK "  upstream: {url: 'ws://h/', headers: {'a b': c, D: \"e\\nf\"}}\n",
      "w.yaml:4:40: links[0].upstream.headers: a name that no header has, expected NAME: VALUE\n"
      "w.yaml:4:53: links[0].upstream.headers.D: a control character in it, expected none"},
-    {LINK "  upstream: {url: 'ws://h/', headers: {A: '${file:/x}'}}\n",
-     "w.yaml:4:43: links[0].upstream.headers.A: ${file:...} is not supported yet here, expected "
-     "${env:...} or the value itself"},
+    {LINK "  upstream: {url: 'ws://h/', headers: {A: \"${file:/x}\\n\"}}\n",
+     "w.yaml:4:43: links[0].upstream.headers.A: a control character in it, expected none"},
+    {LINK "  upstream: {url: 'ws://h/', headers: {A: '" SIXTEEN_FILES "${file:/x}'}}\n",
+     "w.yaml:4:43: links[0].upstream.headers.A: too many files, expected at most 16"},
+    {LINK "  upstream: {url: 'ws://h/', headers: {A: '" SIXTEEN_FILES "', B: '" SIXTEEN_FILES
+          "', C: '" SIXTEEN_FILES "', D: '" SIXTEEN_FILES "', E: '${file:/x}'}}\n",
+     "w.yaml:4:39: links[0].upstream.headers: 65 files together, expected at most 64"},
+    {LINK "  upstream: {url: '${file:/x}'}\n",
+     "w.yaml:4:19: links[0].upstream.url: ${file:...} in front of the path, expected it in path or "
+     "query"},
+    {LINK "  upstream: {url: 'ws://${file:/x}/'}\n",
+     "w.yaml:4:19: links[0].upstream.url: ${file:...} in front of the path, expected it in path or "
+     "query"},
+    {LINK "  upstream: {url: 'ws://h${file:/x}'}\n",
+     "w.yaml:4:19: links[0].upstream.url: ${file:...} in front of the path, expected it in path or "
+     "query"},
+    {LINK "  upstream: {url: 'ws://h/a${file:/x}#b'}\n",
+     "w.yaml:4:19: links[0].upstream.url: a fragment behind #, expected ws://HOST:PORT/PATH"},
+    {LINK "  upstream: {url: 'ws://h/a${file:/x} b'}\n",
+     "w.yaml:4:19: links[0].upstream.url: a path with a character that must be encoded, or too "
+     "long, expected ws://HOST:PORT/PATH"},
+    {LINK "  upstream: {url: 'ws://h/', forward_headers: Cookie}\n",
+     "w.yaml:4:47: links[0].upstream.forward_headers: a single value, expected a list of names of "
+     "header fields"},
+    {LINK "  upstream: {url: 'ws://h/', forward_headers: [A, a, 'b c', hOST, Sec-WebSocket-Key]}\n",
+     "w.yaml:4:51: links[0].upstream.forward_headers[1]: \"a\": given twice, expected names of "
+     "header fields\n"
+     "w.yaml:4:54: links[0].upstream.forward_headers[2]: \"b c\": not a name that a header has, "
+     "expected names of header fields\n"
+     "w.yaml:4:61: links[0].upstream.forward_headers[3]: \"hOST\": belongs to the handshake, "
+     "expected names of header fields\n"
+     "w.yaml:4:67: links[0].upstream.forward_headers[4]: \"Sec-WebSocket-Key\": belongs to the "
+     "handshake, expected names of header fields"},
     {LINK "  upstream: {url: 'ws://h/', subprotocols: [a, a, 'b c']}\n",
      "w.yaml:4:48: links[0].upstream.subprotocols[1]: \"a\": given twice, expected names of "
      "subprotocols\n"
@@ -396,7 +447,7 @@ static const char *const with_secret[] = {
     LINK "  upstream: {url: 'ws://h:hunter2/'}\n",
     LINK "  upstream: {url: 'https://h/?token=hunter2'}\n",
     LINK "  upstream: {url: 'hunter2'}\n",
-    LINK "  upstream: {url: ['ws://hunter2/', 'ws://hunter2/']}\n",
+    LINK "  upstream: {url: ['ws://h/', 'ws://hunter2:x/']}\n",
     LINK "  upstream: {url: '${env:WSKEEP_TEST_SECRET}'}\n",
     LINK "  upstream: {url: 'ws://h/', headers: {A: \"hunter2\\n\"}}\n",
     LINK "  upstream: {url: 'ws://h/', headers: {'Authorization: Bearer hunter2': }}\n",
@@ -405,6 +456,10 @@ static const char *const with_secret[] = {
     LINK "  upstream: {url: 'ws://h/', headers: {Host: hunter2}}\n",
     LINK "  upstream: {url: 'ws://h/', headers: {A: b, a: hunter2}}\n",
     LINK "  upstream: {url: 'ws://h/', proxy: 'http://u:hunter2@p'}\n",
+    LINK "  upstream: {url: 'ws://h/', proxy: 'http://hunter2@p:1'}\n",
+    LINK "  upstream: {url: 'ws://h/', proxy: 'hunter2'}\n",
+    LINK "  upstream: {url: 'ws://h/', proxy: 'socks5://u:hunter2@p:1/x'}\n",
+    LINK "  upstream: {url: 'ws://h/', proxy: {u: hunter2}}\n",
     LINK "  upstream: {url: 'ws://h/', Authorization: 'Bearer hunter2'}\n",
     LINK UPSTREAM "  client: {token: hunter2}\n",
     "admin: {token: hunter2}\n",
@@ -635,6 +690,8 @@ START_TEST(the_whole_sample_of_the_design_is_what_an_empty_link_gets)
     ck_assert_mem_eq(&one->upstream.limits, &other->upstream.limits, sizeof(one->upstream.limits));
     ck_assert_uint_eq(one->upstream.header_count + one->upstream.subprotocols.count, 0);
     ck_assert_str_eq(one->gap_message, other->gap_message);
+    ck_assert_int_eq(one->upstream.cookies, CONFIG_COOKIES_KEEP);
+    ck_assert_int_eq(other->upstream.cookies, CONFIG_COOKIES_KEEP);
 
     ck_assert_int_eq(all->log_level, CONFIG_LOG_INFO);
     ck_assert_uint_eq(all->memory_bytes_max, 1024ULL * 1024 * 1024);
@@ -659,6 +716,43 @@ START_TEST(the_whole_sample_of_the_design_is_what_an_empty_link_gets)
 }
 END_TEST
 
+static void check_template(const struct config_template *template, const char *first,
+                           const char *path, const char *last)
+{
+    ck_assert_uint_eq(template->file_count, 1);
+    ck_assert_str_eq(template->pieces[0], first);
+    ck_assert_str_eq(template->paths[0], path);
+    ck_assert_str_eq(template->pieces[1], last);
+}
+
+START_TEST(files_of_headers_and_url_are_kept_for_every_attempt)
+{
+    setenv("WSKEEP_TEST_SECRET", "${file:/b}", 1); /* what comes from outside is not looked into */
+    struct config *config = read_right(
+        LINK "  upstream:\n"
+             "    url: 'ws://H:81?q=1&t=${file:token}&r'\n"
+             "    headers: {A: 'Bearer ${file:/nonexistent/a}', B: '${env:WSKEEP_TEST_SECRET}',\n"
+             "              C: '${file:/a}${file:/b}'}\n"
+             "    forward_headers: [Cookie, X-A]\n"
+             "    cookies: off\n");
+    unsetenv("WSKEEP_TEST_SECRET");
+    const struct config_upstream *upstream = &config->links[0]->upstream;
+    ck_assert_str_eq(upstream->urls[0].host, "h");
+    ck_assert_str_eq(upstream->urls[0].target, "/?q=1&t=&r");
+    check_template(&upstream->targets[0], "/?q=1&t=", "token", "&r");
+    check_template(&upstream->headers[0].value, "Bearer ", "/nonexistent/a", "");
+    ck_assert_uint_eq(upstream->headers[1].value.file_count, 0);
+    ck_assert_str_eq(upstream->headers[1].value.pieces[0], "${file:/b}");
+    ck_assert_uint_eq(upstream->headers[2].value.file_count, 2);
+    ck_assert_str_eq(upstream->headers[2].value.pieces[1], "");
+    ck_assert_str_eq(upstream->headers[2].value.paths[1], "/b");
+    ck_assert_uint_eq(upstream->forward_headers.count, 2);
+    ck_assert_str_eq(upstream->forward_headers.items[1], "X-A");
+    ck_assert_int_eq(upstream->cookies, CONFIG_COOKIES_OFF);
+    config_free(config);
+}
+END_TEST
+
 START_TEST(what_is_written_is_what_is_read)
 {
     struct config *config = read_right(
@@ -668,7 +762,8 @@ START_TEST(what_is_written_is_what_is_read)
         "  listen: ['ws://LOCALHOST:9001', 'ws://[::1]:9002', 'ws+unix:/run/a b.sock']\n"
         "  client: {mode: 0600, owner: root, group: 12, allow_origins: ['HTTPS://A.b'],\n"
         "           heartbeat: {interval: never}}\n"
-        "  upstream: {url: 'ws://H:81/p?q', path: append, headers: {A: b c, D: ''},\n"
+        "  upstream: {url: ['ws://H:81/p?q', 'ws://i/'], proxy: 'socks5://u:p@Q:9', path: append, "
+        "headers: {A: b c, D: ''},\n"
         "             subprotocols: [x, y]}\n"
         "  reconnect: {multiplier: 1.5, jitter: none}\n"
         "  close_rules:\n"
@@ -692,12 +787,20 @@ START_TEST(what_is_written_is_what_is_read)
     ck_assert_uint_eq(link->client.group, 12);
     ck_assert_str_eq(link->client.allow_origins.items[0], "https://a.b");
     ck_assert_uint_eq(link->session.client_heartbeat.interval_ms, SETTINGS_NEVER);
-    ck_assert_str_eq(link->upstream.url.host, "h");
-    ck_assert_str_eq(link->upstream.url.target, "/p?q");
+    ck_assert_str_eq(link->upstream.urls[0].host, "h");
+    ck_assert_str_eq(link->upstream.urls[0].target, "/p?q");
+    ck_assert_uint_eq(link->upstream.url_count, 2);
+    ck_assert_str_eq(link->upstream.urls[1].host, "i");
+    ck_assert_int_eq(link->upstream.proxy.kind, PROXY_SOCKS5);
+    ck_assert_str_eq(link->upstream.proxy.host, "q");
+    ck_assert_str_eq(link->upstream.proxy.password, "p");
     ck_assert_int_eq(link->upstream.path, CONFIG_PATH_APPEND);
     ck_assert_uint_eq(link->upstream.header_count, 2);
     ck_assert_str_eq(link->upstream.headers[0].name, "A");
-    ck_assert_str_eq(link->upstream.headers[0].value, "b c");
+    ck_assert_uint_eq(link->upstream.headers[0].value.file_count, 0);
+    ck_assert_str_eq(link->upstream.headers[0].value.pieces[0], "b c");
+    ck_assert_str_eq(link->upstream.headers[1].value.pieces[0], "");
+    ck_assert_ptr_null(link->upstream.targets[0].pieces);
     ck_assert_str_eq(link->upstream.subprotocols.items[1], "y");
     ck_assert_uint_eq(link->session.backoff.multiplier_milli, 1500);
     ck_assert(!link->session.backoff.jitter);
@@ -743,8 +846,8 @@ START_TEST(files_of_tls_are_seen_from_the_file_that_names_them)
     ck_assert_str_eq(link->upstream.tls.server_name, "h.example");
     ck_assert(!link->upstream.tls.verify);
     ck_assert_int_eq(link->upstream.tls.min_version, CONFIG_TLS_1_3);
-    ck_assert(link->upstream.url.tls);
-    ck_assert_uint_eq(link->upstream.url.port, 443);
+    ck_assert(link->upstream.urls[0].tls);
+    ck_assert_uint_eq(link->upstream.urls[0].port, 443);
     config_free(config);
 }
 END_TEST
@@ -767,7 +870,7 @@ START_TEST(one_link_fits_on_the_command_line)
     ck_assert_ptr_nonnull(config);
     ck_assert_str_eq(config->links[0]->name, "default");
     ck_assert_uint_eq(config->links[0]->listens[0].port, 9001);
-    ck_assert_uint_eq(config->links[0]->upstream.url.port, 9000);
+    ck_assert_uint_eq(config->links[0]->upstream.urls[0].port, 9000);
     config_free(config);
     ck_assert_ptr_null(config_from_options("9001", "http://h/", &errors));
     format_all(&errors, out);
@@ -798,6 +901,7 @@ int main(void)
     tcase_add_test(tcase, every_choice_is_taken_when_it_is_built);
     tcase_add_test(tcase, every_row_says_what_it_is_and_is_written_as_one_key);
     tcase_add_test(tcase, the_whole_sample_of_the_design_is_what_an_empty_link_gets);
+    tcase_add_test(tcase, files_of_headers_and_url_are_kept_for_every_attempt);
     tcase_add_test(tcase, what_is_written_is_what_is_read);
     tcase_add_test(tcase, files_of_tls_are_seen_from_the_file_that_names_them);
     tcase_add_test(tcase, a_held_link_outlives_its_configuration);

@@ -65,8 +65,10 @@ static void set_up(void)
     int fds[2];
     const int small = SMALL_BUFFER_BYTES;
     char none[] = "";
+    struct url url = {.tls = true};
     struct link_config config = {
-        .upstream = {.url = {.tls = true},
+        .upstream = {.urls = &url,
+                     .url_count = 1,
                      .tls = {.ca = none, .cert = none, .key = none, .server_name = none}}};
     struct tls_error error;
     base = event_base_new();

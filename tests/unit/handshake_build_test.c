@@ -262,6 +262,8 @@ static const struct {
     {"a value with a line end (RFC 9112 11.1)", "/", "a", "b", {"A", "b\r\nC: d"}},
     {"a value that is folded (RFC 9112 5.2)", "/", "a", "b", {"A", "b\r\n c"}},
     {"a value that ends the head (RFC 9112 11.1)", "/", "a", "b", {"A", "b\r\n\r\n"}},
+    {"a value with a blank in front that nobody reads (RFC 9110 5.5)", "/", "a", "b", {"A", " b"}},
+    {"or behind it", "/", "a", "b", {"A", "b\t"}},
     {"a second Host (RFC 9112 3.2)", "/", "a", "b", {"Host", "b"}},
     {"a body (4.1)", "/", "a", "b", {"content-length", "5"}},
     {"an extension that nobody reads (9.1)",

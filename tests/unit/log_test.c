@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "log/log.h"
@@ -268,6 +271,161 @@ START_TEST(a_closed_pipe_ends_nobody)
 }
 END_TEST
 
+/* ---- the journal -------------------------------------------------------------------------- */
+
+static char journal_path[64];
+
+/* Somebody who takes what the journal would get, and does not read it before he is asked to. */
+static int journal_stand_in(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(journal_path, sizeof(journal_path), "/tmp/wskeep-log-test-%ld", (long)getpid());
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", journal_path);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    ck_assert_int_ge(fd, 0);
+    (void)unlink(journal_path);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    return fd;
+}
+
+static const char *journal_read(int fd, char entry[8192])
+{
+    ssize_t got = recv(fd, entry, 8191, 0);
+    entry[got < 0 ? 0 : got] = '\0';
+    return entry;
+}
+
+static struct log log_to_journal(void)
+{
+    struct log log = log_on_pipe(LOG_JOURNAL);
+    log.journal_path = journal_path;
+    return log;
+}
+
+START_TEST(an_entry_of_the_journal_has_fields_of_its_own)
+{
+    char entry[8192];
+    int journal = journal_stand_in();
+    struct log log = log_to_journal();
+    struct log_field fields[] = {log_text("link", "game"), log_number("delay_ms", 217),
+                                 log_text("reason", "two\nlines=\x1b")};
+    log_line(&log, LOG_WARNING, "move", "game#1: \"open\"\nPRIORITY=0", fields, 3);
+    ck_assert_str_eq(journal_read(journal, entry),
+                     "SYSLOG_IDENTIFIER=wskeepd\nPRIORITY=4\nWSKEEP_EVENT=move\n"
+                     "MESSAGE=game#1: \"open\"\\nPRIORITY=0\nWSKEEP_LINK=game\n"
+                     "WSKEEP_DELAY_MS=217\nWSKEEP_REASON=two\\nlines=\\x1b\n");
+    log_line(&log, LOG_DEBUG, "move", NULL, fields, 1);
+    ck_assert_str_eq(journal_read(journal, entry),
+                     "SYSLOG_IDENTIFIER=wskeepd\nPRIORITY=7\nWSKEEP_EVENT=move\n"
+                     "MESSAGE=move link=game\nWSKEEP_LINK=game\n");
+    char line[8];
+    ck_assert_uint_eq(pipe_read(line, sizeof(line)), 0);
+    log_clear(&log);
+    close(journal);
+    unlink(journal_path);
+}
+END_TEST
+
+START_TEST(a_long_entry_loses_whole_fields)
+{
+    char entry[8192];
+    char much[4096];
+    int journal = journal_stand_in();
+    struct log log = log_to_journal();
+    memset(much, 'x', sizeof(much) - 1);
+    much[sizeof(much) - 1] = '\0';
+    struct log_field fields[] = {log_text("link", "game"), log_text("why", much),
+                                 log_text("reason", much), log_text("cause", "fault")};
+    log_line(&log, LOG_INFO, "move", much, fields, 4);
+    journal_read(journal, entry);
+    ck_assert_ptr_nonnull(strstr(entry, "x...\nWSKEEP_LINK=game\nWSKEEP_CUT=1\n"));
+    ck_assert_ptr_null(strstr(entry, "WSKEEP_WHY"));
+    log_clear(&log);
+    close(journal);
+    unlink(journal_path);
+}
+END_TEST
+
+START_TEST(a_journal_that_does_not_keep_up_loses_entries_and_hears_how_many)
+{
+    char entry[8192];
+    unsigned written = 0;
+    int journal = journal_stand_in();
+    struct log log = log_to_journal();
+    while (log.lost_count == 0 && ++written < 100000)
+        log_line(&log, LOG_INFO, "e", "s", NULL, 0);
+    ck_assert_uint_lt(written, 100000);
+    log_line(&log, LOG_INFO, "e", "s", NULL, 0);
+    ck_assert_uint_eq(log.lost_count, 2);
+    while (*journal_read(journal, entry) != '\0')
+        ;
+    log_line(&log, LOG_INFO, "e", "s", NULL, 0);
+    ck_assert_str_eq(journal_read(journal, entry),
+                     "SYSLOG_IDENTIFIER=wskeepd\nPRIORITY=6\nWSKEEP_EVENT=e\n"
+                     "WSKEEP_LOST_LINES=2\nMESSAGE=[lost before this: 2] s\n");
+    log_clear(&log);
+    close(journal);
+    unlink(journal_path);
+}
+END_TEST
+
+START_TEST(without_a_journal_lines_go_to_standard_error_after_one_warning)
+{
+    char line[3 * LOG_LINE_BYTES_MAX];
+    char entry[8192];
+    snprintf(journal_path, sizeof(journal_path), "/nonexistent/socket");
+    struct log log = log_to_journal();
+    log_line(&log, LOG_INFO, "e", "first", NULL, 0);
+    log_line(&log, LOG_INFO, "e", "second", NULL, 0);
+    pipe_read(line, sizeof(line));
+    const char *warning = strstr(line, " warning the journal cannot be reached");
+    ck_assert_ptr_nonnull(warning);
+    ck_assert_ptr_null(strstr(warning + 1, " warning "));
+    ck_assert_ptr_nonnull(strstr(warning, " info first\n"));
+    ck_assert_ptr_nonnull(strstr(warning, " info second\n"));
+    int journal = journal_stand_in(); /* it comes up: it is found without a restart */
+    log_line(&log, LOG_INFO, "e", "third", NULL, 0);
+    ck_assert_ptr_nonnull(strstr(journal_read(journal, entry), "MESSAGE=third\n"));
+    log_clear(&log);
+    close(journal);
+    unlink(journal_path);
+}
+END_TEST
+
+START_TEST(a_text_line_for_the_journal_has_a_priority_instead_of_the_time)
+{
+    static const struct {
+        enum log_level level;
+        const char *expect;
+    } rows[] = {{LOG_ERROR, "<3>error s\n"},
+                {LOG_WARNING, "<4>warning s\n"},
+                {LOG_INFO, "<6>info s\n"},
+                {LOG_DEBUG, "<7>debug s\n"}};
+    struct log log = log_on_pipe(LOG_TEXT);
+    log.fd_is_journal = true;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char line[64];
+        log_line(&log, rows[i].level, "e", "s", NULL, 0);
+        pipe_read(line, sizeof(line));
+        ck_assert_str_eq(line, rows[i].expect);
+    }
+}
+END_TEST
+
+START_TEST(standard_error_is_the_journal_only_when_device_and_inode_say_so)
+{
+    struct stat found;
+    char text[64];
+    ck_assert_int_eq(fstat(ends[1], &found), 0);
+    snprintf(text, sizeof(text), "%ju:%ju", (uintmax_t)found.st_dev, (uintmax_t)found.st_ino);
+    ck_assert(log_is_journal_stream(ends[1], text));
+    snprintf(text, sizeof(text), "%ju:%ju", (uintmax_t)found.st_dev, (uintmax_t)found.st_ino + 1);
+    ck_assert(!log_is_journal_stream(ends[1], text));
+    ck_assert(!log_is_journal_stream(ends[1], "no numbers"));
+    ck_assert(!log_is_journal_stream(ends[1], NULL));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("log");
@@ -285,6 +443,12 @@ int main(void)
     tcase_add_test(tcase, what_is_less_important_is_not_written);
     tcase_add_test(tcase, a_full_pipe_loses_lines_and_the_next_one_says_how_many);
     tcase_add_test(tcase, a_closed_pipe_ends_nobody);
+    tcase_add_test(tcase, an_entry_of_the_journal_has_fields_of_its_own);
+    tcase_add_test(tcase, a_long_entry_loses_whole_fields);
+    tcase_add_test(tcase, a_journal_that_does_not_keep_up_loses_entries_and_hears_how_many);
+    tcase_add_test(tcase, without_a_journal_lines_go_to_standard_error_after_one_warning);
+    tcase_add_test(tcase, a_text_line_for_the_journal_has_a_priority_instead_of_the_time);
+    tcase_add_test(tcase, standard_error_is_the_journal_only_when_device_and_inode_say_so);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

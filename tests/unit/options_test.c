@@ -44,6 +44,9 @@ static const struct {
     {{"--config="}, "--config is empty; see wskeepd --help"},
     {{"-c", "a", "--config", "b"}, "--config is given twice; see wskeepd --help"},
     {{"--check-config=yes"}, "--check-config=yes takes no value; see wskeepd --help"},
+    {{"--user"}, "--user wants a value; see wskeepd --help"},
+    {{"--user="}, "--user is empty; see wskeepd --help"},
+    {{"--user", "a", "--user", "b"}, "--user is given twice; see wskeepd --help"},
     {{"--help=me"}, "--help=me takes no value; see wskeepd --help"},
     {{"a.yaml"}, "unexpected argument a.yaml; see wskeepd --help"},
     {{"a.yaml", "--nonsense"}, "unexpected argument a.yaml; see wskeepd --help"},
@@ -80,7 +83,22 @@ START_TEST(a_right_command_line_is_taken_as_written)
     check_text(options.config_path, right[_i].config_path);
     check_text(options.listen, right[_i].listen);
     check_text(options.upstream, right[_i].upstream);
+    ck_assert_ptr_null(options.user);
     ck_assert_str_eq(message, "");
+}
+END_TEST
+
+START_TEST(a_user_is_taken_with_a_file_and_without)
+{
+    static const char *const with_file[ARGUMENT_COUNT_MAX] = {"--user", "game", "-c", "a.yaml"};
+    static const char *const without[ARGUMENT_COUNT_MAX] = {"--listen=l", "--upstream=u",
+                                                            "--user=game"};
+    char message[OPTIONS_MESSAGE_BYTES];
+    struct options options;
+    ck_assert_msg(parse(with_file, &options, message), "%s", message);
+    ck_assert_str_eq(options.user, "game");
+    ck_assert_msg(parse(without, &options, message), "%s", message);
+    ck_assert_str_eq(options.user, "game");
 }
 END_TEST
 
@@ -109,6 +127,7 @@ int main(void)
 {
     Suite *suite = suite_create("options");
     TCase *tcase = tcase_create("options");
+    tcase_add_test(tcase, a_user_is_taken_with_a_file_and_without);
     tcase_add_loop_test(tcase, a_right_command_line_is_taken_as_written, 0,
                         (int)(sizeof(right) / sizeof(right[0])));
     tcase_add_loop_test(tcase, a_wrong_command_line_is_refused_in_one_line, 0,

@@ -631,6 +631,19 @@ START_TEST(data_on_one_connection_is_no_merit_of_the_next)
 }
 END_TEST
 
+START_TEST(the_answer_to_our_close_is_not_answered_once_more)
+{
+    fixture_open(&fixture);
+    fixture_client_close(&fixture, 1000, NULL);
+    ck_assert_int_eq(fixture.session.state, SESSION_CLOSING);
+    if (_i == 0)
+        ck_assert_str_eq(fixture_flush(&fixture, true), "c");
+    fixture_upstream_close(&fixture, 1000, NULL);
+    ck_assert_int_eq(fixture.session.state, SESSION_ENDED);
+    ck_assert_int_eq(fixture.actions.drop, _i == 0 ? SESSION_DROP_FIN : SESSION_DROP_CLOSE);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase = tcase_create("session");
@@ -676,6 +689,7 @@ int main(void)
     tcase_add_test(tcase, what_was_exposed_is_repeated_when_a_reload_makes_sent_enough);
     tcase_add_test(tcase, stable_after_counts_from_the_opening);
     tcase_add_test(tcase, data_on_one_connection_is_no_merit_of_the_next);
+    tcase_add_loop_test(tcase, the_answer_to_our_close_is_not_answered_once_more, 0, 2);
 
     Suite *suite = suite_create("session");
     suite_add_tcase(suite, tcase);
