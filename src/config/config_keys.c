@@ -88,9 +88,8 @@ static const struct config_key keys[] = {
      .type = CONFIG_LISTEN,
      .maximum = 16,
      .is_required = true,
-     .text = "Where clients connect: ws://HOST:PORT, wss://HOST:PORT, ws+unix:/PATH, "
-             "systemd:NAME, or a list of "
-             "them."},
+     .text = "Where clients connect: ws://HOST:PORT, wss://HOST:PORT, ws+unix:/PATH, systemd:NAME, "
+             "or a list of them."},
 
     {.path = "links[].client.mode",
      .type = CONFIG_MODE,
@@ -197,15 +196,16 @@ static const struct config_key keys[] = {
      LINK_FIELD(client.tls.client_ca),
      .maximum = 4096,
      .preset = "",
-     .text = "Clients must show a certificate that is signed by one of this PEM file; \"\": they need none."},
+     .text = "Clients must show a certificate that is signed by one of this PEM file; \"\": they "
+             "need none."},
 
     {.path = "links[].upstream.url",
      .type = CONFIG_URL,
      .maximum = 16,
      .is_required = true,
      .is_secret = true,
-     .text = "The WebSocket server: wss://HOST/PATH or ws://HOST:PORT/PATH; a list is a "
-             "fail-over, one tried per attempt."},
+     .text = "The WebSocket server: wss://HOST/PATH or ws://HOST:PORT/PATH; a list is a fail-over, "
+             "one tried per attempt."},
     {.path = "links[].upstream.path",
      .type = CONFIG_CHOICE,
      LINK_FIELD(upstream.path),
@@ -292,7 +292,8 @@ static const struct config_key keys[] = {
      LINK_FIELD(upstream.tls.server_name),
      .maximum = URL_HOST_BYTES_MAX,
      .preset = "",
-     .text = "The name or address that the upstream's certificate must have; \"\": the host of url."},
+     .text = "The name or address that the upstream's certificate must have; \"\": the host of "
+             "url."},
     {.path = "links[].upstream.tls.verify",
      .type = CONFIG_BOOLEAN,
      LINK_FIELD(upstream.tls.verify),

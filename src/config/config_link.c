@@ -747,11 +747,11 @@ static void check_tls(struct config_reader *reader, const struct config_node *no
     for (size_t i = 0; i < link->listen_count && listen == NULL; i++)
         if (link->listens[i].tls)
             listen = &link->listens[i];
-    const char *path = listen != NULL                  ? "listen"
-                       : client->cert[0] != '\0'       ? "client.tls.cert"
-                       : client->key[0] != '\0'        ? "client.tls.key"
-                       : client->client_ca[0] != '\0'  ? "client.tls.client_ca"
-                                                       : NULL;
+    const char *path = listen != NULL                 ? "listen"
+                       : client->cert[0] != '\0'      ? "client.tls.cert"
+                       : client->key[0] != '\0'       ? "client.tls.key"
+                       : client->client_ca[0] != '\0' ? "client.tls.client_ca"
+                                                      : NULL;
     bool has_identity = client->cert[0] != '\0' || client->key[0] != '\0';
     if (path == NULL || (listen != NULL && has_identity))
         return;

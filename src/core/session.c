@@ -35,9 +35,8 @@ static const bool may_move[SESSION_STATE_COUNT][SESSION_STATE_COUNT] = {
                             [SESSION_UPGRADING] = true,
                             [SESSION_WAITING] = true,
                             [SESSION_ENDED] = true},
-    [SESSION_SECURING] = {[SESSION_UPGRADING] = true,
-                          [SESSION_WAITING] = true,
-                          [SESSION_ENDED] = true},
+    [SESSION_SECURING] =
+        {[SESSION_UPGRADING] = true, [SESSION_WAITING] = true, [SESSION_ENDED] = true},
     [SESSION_UPGRADING] = {[SESSION_OPEN] = true, [SESSION_WAITING] = true, [SESSION_ENDED] = true},
     [SESSION_OPEN] = {[SESSION_CLOSING] = true, [SESSION_WAITING] = true, [SESSION_ENDED] = true},
     [SESSION_CLOSING] = {[SESSION_ENDED] = true},

@@ -183,13 +183,13 @@ struct session {
     bool pong_given_up;     /* without_pong: sent came true */
     bool waits_for_secret;  /* what the upstream was shown was refused, or could not be read */
     bool credential_is_clients;
-    bool client_beats;      /* the client's side has a heartbeat */
-    bool moved;             /* this connection acknowledged or delivered data */
-    bool replay_begins;     /* the next message is the first of a replay: a Ping follows it */
-    bool ping_now;          /* the heartbeat, or the first message of a replay, wants a Ping */
-    bool client_full;       /* a client's message did not fit: NOT_NOW */
-    bool upstream_full;     /* the inbox is full: the upstream is not read */
-    bool close_sent;        /* our Close was handed out by session_send_next() */
+    bool client_beats;  /* the client's side has a heartbeat */
+    bool moved;         /* this connection acknowledged or delivered data */
+    bool replay_begins; /* the next message is the first of a replay: a Ping follows it */
+    bool ping_now;      /* the heartbeat, or the first message of a replay, wants a Ping */
+    bool client_full;   /* a client's message did not fit: NOT_NOW */
+    bool upstream_full; /* the inbox is full: the upstream is not read */
+    bool close_sent;    /* our Close was handed out by session_send_next() */
 };
 
 /* ---- life --------------------------------------------------------------------------------- */

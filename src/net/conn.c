@@ -36,7 +36,7 @@ void conn_open(struct conn *conn, int fd, bool is_unix, struct event_base *base,
 
 void conn_secure(struct conn *conn, struct conn_tls *tls)
 {
-    assert(!conn->tls && conn->queued_offset == 0);
+    assert(!conn->tls);
     conn->tls = tls;
     conn_tls_begin(conn);
 }

@@ -45,7 +45,7 @@ enum cause dial_cause_of(int error)
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
-    case EAGAIN:        /* no local port is left */
+    case EAGAIN: /* no local port is left */
     case EADDRNOTAVAIL:
         return CAUSE_NO_RESOURCES;
     default: /* ENETUNREACH, EHOSTUNREACH, EACCES of a firewall, EAFNOSUPPORT, ... */
@@ -104,8 +104,8 @@ static enum dial_answer fail(struct dial_outcome *outcome, enum cause cause)
     return DIAL_FAILED;
 }
 
-static enum dial_answer check_head(struct net_session *net, const uint8_t *data,
-                                   size_t head_bytes, struct dial_outcome *outcome)
+static enum dial_answer check_head(struct net_session *net, const uint8_t *data, size_t head_bytes,
+                                   struct dial_outcome *outcome)
 {
     struct http_head head;
     struct asking asking;

@@ -58,10 +58,9 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
     int error;
     (void)fd;
     (void)what;
-    ssize_t got = conn->is_shut ? conn_read_wire(conn, worker->receive_buffer,
-                                                 WORKER_RECEIVE_BYTES, &error)
-                                : conn_read(conn, worker->receive_buffer, WORKER_RECEIVE_BYTES,
-                                            &error);
+    ssize_t got = conn->is_shut
+                      ? conn_read_wire(conn, worker->receive_buffer, WORKER_RECEIVE_BYTES, &error)
+                      : conn_read(conn, worker->receive_buffer, WORKER_RECEIVE_BYTES, &error);
     if (got > 0 || got == -1) {
         if (!conn->is_shut && conn_is_flushed(conn))
             shut(lingering); /* with TLS, reading may be what writing waits for */
@@ -93,7 +92,7 @@ static bool has_progress(struct lingering *lingering, uint64_t *owed_bytes)
     conn_probe(conn, &acked_offset, &in_flight);
     bool is_further = acked_offset > lingering->acked_offset;
     lingering->acked_offset = acked_offset;
-    *owed_bytes = conn->written_offset - acked_offset + conn->unsent.bytes;
+    *owed_bytes = conn->written_offset - acked_offset + conn_unsent_bytes(conn);
     return is_further;
 }
 
@@ -135,10 +134,10 @@ static void take_over(struct lingering *lingering, struct conn *from)
     to->read_ended = state.read_ended;
     to->write_error = state.write_error;
     to->is_shut = state.is_shut;
-    to->queued_offset = state.queued_offset;
-    to->written_offset = state.written_offset;
     to->tls = state.tls;
     from->tls = NULL;
+    to->queued_offset = state.queued_offset;
+    to->written_offset = state.written_offset;
     unsent_move(&to->unsent, &from->unsent);
 }
 
@@ -175,7 +174,8 @@ void linger_hurry(struct worker *worker)
 {
     struct lingering *lingering;
     worker->is_hurried = true;
-    LIST_FOREACH (lingering, &worker->lingerings, entry) {
+    LIST_FOREACH(lingering, &worker->lingerings, entry)
+    {
         lingering->last_ms = timers_after(worker_now(worker), lingering->stall_ms);
         wait(lingering, lingering->stall_ms);
     }

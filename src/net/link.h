@@ -27,14 +27,14 @@ struct link {
     struct listener_list listeners;
     struct net_session_list sessions;
     uint32_t client_count;
-    uint32_t session_count; /* of those that have begun: clients, and what is still delivered for
-                               clients that left */
+    uint32_t session_count;    /* of those that have begun: clients, and what is still delivered for
+                                  clients that left */
     uint32_t idle_close_count; /* sessions that the upstream ended with 1000 after quiet */
     struct link_choice choices[LINK_CHOICE_COUNT_MAX];
     unsigned choice_count;
     unsigned choice_next; /* the oldest, replaced when the table is full */
     struct last_good last_good;
-    bool is_removed;      /* it accepts nobody, and goes when its last session has gone */
+    bool is_removed; /* it accepts nobody, and goes when its last session has gone */
     TAILQ_ENTRY(link) entry;
 };
 

@@ -92,6 +92,13 @@ static void say_cause(struct line *line, const struct session_actions *actions)
     say(line, ")");
 }
 
+/* OpenSSL's words. */
+static void say_why(struct line *line, const char *why)
+{
+    say(line, ": %s", why);
+    field_text(line, "why", why);
+}
+
 /* Which url it is about, without its path and query, once one was chosen.  place: room for it,
  * until the line is written. */
 static void say_upstream(struct line *line, const struct net_session *net,
@@ -107,18 +114,11 @@ static void say_upstream(struct line *line, const struct net_session *net,
     field_text(line, "upstream", place);
 }
 
-/* OpenSSL's words. */
-static void say_why(struct line *line, const char *why)
-{
-    say(line, ": %s", why);
-    field_text(line, "why", why);
-}
-
 /* Steps of an attempt are for those who look for a fault. */
 static enum log_level move_level(const struct session_move *move)
 {
-    bool is_news = move->to == SESSION_OPEN || move->to == SESSION_WAITING ||
-                   move->to == SESSION_ENDED;
+    bool is_news =
+        move->to == SESSION_OPEN || move->to == SESSION_WAITING || move->to == SESSION_ENDED;
     return is_news ? LOG_INFO : LOG_DEBUG;
 }
 
@@ -136,9 +136,9 @@ void report_move(const struct net_session *net, const struct session_actions *ac
     field_text(&line, "to", session_state_name(move->to));
     if (move->cause != CAUSE_NONE)
         say_cause(&line, actions);
+    say_upstream(&line, net, move, place);
     if (move->cause == CAUSE_TLS_FAILED || move->cause == CAUSE_TLS_UNTRUSTED)
         say_why(&line, net->upstream.tls_why);
-    say_upstream(&line, net, move, place);
     field_number(&line, "connection", net->core.counters.connections);
     if (move->cause != CAUSE_NONE && actions->close_rule >= 0) {
         say(&line, ", by close_rules[%d]", actions->close_rule);
@@ -296,8 +296,8 @@ void report_session_end(const struct net_session *net, enum cause cause)
     const struct session_counters *counters = &net->core.counters;
     line_begin(&line, net);
     say(&line,
-        "session ended (%s): %" PRIu64 " sent, %" PRIu64 " received, %" PRIu64
-        " repeated, %" PRIu64 " given up",
+        "session ended (%s): %" PRIu64 " sent, %" PRIu64 " received, %" PRIu64 " repeated, %" PRIu64
+        " given up",
         cause_name(cause), counters->sent, counters->received, counters->repeated,
         counters->given_up);
     field_text(&line, "cause", cause_name(cause));

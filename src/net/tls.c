@@ -179,6 +179,9 @@ static bool fill_clients(struct tls_context *context, const struct config_client
         return fail_ssl(error);
     SSL_CTX_set_client_CA_list(ssl_context, names);
     SSL_CTX_set_verify(ssl_context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    /* A client that resumes shows no certificate: here it must, each time. */
+    SSL_CTX_set_options(ssl_context, SSL_OP_NO_TICKET);
+    SSL_CTX_set_num_tickets(ssl_context, 0);
     context->verifies = true;
     return true;
 }

@@ -31,9 +31,9 @@ static void forget(struct net_session *net)
     struct upstream *upstream = &net->upstream;
     dial_free(upstream->dial);
     upstream->dial = NULL;
-    fresh_end(net);
     tls_context_release(upstream->tls);
     upstream->tls = NULL;
+    fresh_end(net);
     message_reader_clear(&upstream->reader);
     upstream->stage = UPSTREAM_NONE;
     upstream->is_sending = false;
@@ -267,7 +267,6 @@ static void look_up(struct net_session *net)
     const struct proxy *proxy = &net->config->upstream.proxy;
     bool is_direct = proxy->kind == PROXY_NONE; /* else it is the proxy that looks url up */
     upstream->stage = UPSTREAM_RESOLVING;
-    upstream->tls = tls_context_hold(net->link->tls.upstream);
     upstream->dial = dial_new();
     if (!upstream->dial) {
         lose(net, CAUSE_NO_RESOURCES);
@@ -291,6 +290,7 @@ void upstream_on_fresh(struct net_session *net, enum cause cause)
 static void begin(struct net_session *net)
 {
     choose_url(net, use_newest_config(net));
+    net->upstream.tls = tls_context_hold(net->link->tls.upstream);
     net->upstream.stage = UPSTREAM_READING;
     switch (fresh_begin(net)) {
     case FRESH_READY:
@@ -572,8 +572,8 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
         relay_touch(net);
         return;
     }
-    ssize_t got = conn_read(&net->upstream.conn, worker->receive_buffer, WORKER_RECEIVE_BYTES,
-                            &error);
+    ssize_t got =
+        conn_read(&net->upstream.conn, worker->receive_buffer, WORKER_RECEIVE_BYTES, &error);
     bool goes_on = got > 0 || got == -1;
     if (goes_on && net->upstream.stage == UPSTREAM_SECURING && !continue_securing(net))
         return;

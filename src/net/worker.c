@@ -47,8 +47,8 @@ static void arm(struct worker *worker)
     uint64_t due_ms = timers_earliest_ms(&worker->timers);
     if (due_ms >= worker->timer_armed_ms)
         return; /* an early wake-up finds nothing to do, and arms again */
-    struct itimerspec when = {
-        .it_value = {.tv_sec = (time_t)(due_ms / 1000), .tv_nsec = (long)(due_ms % 1000) * 1000000}};
+    struct itimerspec when = {.it_value = {.tv_sec = (time_t)(due_ms / 1000),
+                                           .tv_nsec = (long)(due_ms % 1000) * 1000000}};
     if (due_ms == 0)
         when.it_value.tv_nsec = 1; /* all zero would disarm it */
     if (timerfd_settime(worker->timer_fd, TFD_TIMER_ABSTIME, &when, NULL) == 0)
@@ -89,8 +89,7 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
         worker->secrets = secrets_new(worker->base);
     worker->tls = tls_worker_new();
     if (!worker->resolver || !worker->secrets || !worker->tls || !worker->receive_buffer ||
-        !worker->send_buffer ||
-        worker->timer_fd < 0)
+        !worker->send_buffer || worker->timer_fd < 0)
         goto fail;
     event_assign(&worker->timer_event, worker->base, worker->timer_fd, EV_READ | EV_PERSIST,
                  on_timer, worker);
@@ -111,8 +110,8 @@ void worker_clear(struct worker *worker)
     linger_end_all(worker);
     pool_free(worker->pool);
     resolver_free(worker->resolver);
-    secrets_free(worker->secrets);
     tls_worker_free(worker->tls);
+    secrets_free(worker->secrets);
     timers_clear(&worker->timers);
     network_clear(&worker->network);
     free(worker->receive_buffer);
@@ -128,8 +127,8 @@ void worker_clear(struct worker *worker)
     worker->timer_fd = -1;
     worker->pool = NULL;
     worker->resolver = NULL;
-    worker->secrets = NULL;
     worker->tls = NULL;
+    worker->secrets = NULL;
     worker->receive_buffer = NULL;
     worker->send_buffer = NULL;
 }

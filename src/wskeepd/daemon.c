@@ -90,7 +90,8 @@ static void stop(struct daemon *daemon)
     linger_hurry(&daemon->worker);
     say(daemon, LOG_INFO, "stopping", "stopping: clients are closed, messages delivered");
     notify_stopping(&daemon->notify, stop_ms(daemon));
-    TAILQ_FOREACH (link, &daemon->links, entry) {
+    TAILQ_FOREACH(link, &daemon->links, entry)
+    {
         link_close_listeners(link);
         link_shutdown(link);
     }
@@ -249,12 +250,12 @@ static void clear(struct daemon *daemon)
 int daemon_run(struct daemon *daemon, const struct options *options, const struct user *user,
                struct config *config)
 {
-    *daemon = (struct daemon){.options = options,
-                              .log = {.fd = STDERR_FILENO,
-                                      .level = (enum log_level)config->log_level,
-                                      .format = (enum log_format)config->log_format,
-                                      .fd_is_journal = log_is_journal_stream(
-                                          STDERR_FILENO, getenv("JOURNAL_STREAM"))}};
+    *daemon = (struct daemon){
+        .options = options,
+        .log = {.fd = STDERR_FILENO,
+                .level = (enum log_level)config->log_level,
+                .format = (enum log_format)config->log_format,
+                .fd_is_journal = log_is_journal_stream(STDERR_FILENO, getenv("JOURNAL_STREAM"))}};
     TAILQ_INIT(&daemon->links);
     raise_descriptor_limit();
     event_set_log_callback(ignore); /* what it warns of comes back as a result, and is logged */

@@ -9,7 +9,7 @@
 /* What is prepared, and may still be given up. */
 struct plan {
     struct daemon *daemon;
-    struct link_list fresh; /* links with names that are new */
+    struct link_list fresh;         /* links with names that are new */
     struct listener_list listeners; /* opened for it, in order; next_link says for whom */
     struct listener *last;          /* of listeners, while it is prepared */
 };
@@ -17,9 +17,9 @@ struct plan {
 static struct link *find_link(const struct link_list *links, const char *name)
 {
     struct link *link;
-    TAILQ_FOREACH (link, links, entry)
-        if (strcmp(link->config->name, name) == 0)
-            return link;
+    TAILQ_FOREACH(link, links, entry)
+    if (strcmp(link->config->name, name) == 0)
+        return link;
     return NULL;
 }
 
@@ -44,7 +44,7 @@ static void report_listening(struct daemon *daemon, const char *name, const char
 static void report_cannot_secure(struct daemon *daemon, const char *name,
                                  const struct tls_error *error)
 {
-    char sentence[2 * LISTENER_ERROR_BYTES];
+    char sentence[LOG_LINE_BYTES_MAX / 2];
     snprintf(sentence, sizeof(sentence), "%s: %s: %s%s%s", name, error->key, error->path,
              error->path[0] ? ": " : "", error->why);
     const struct log_field fields[] = {log_text("link", name), log_text("key", error->key),
@@ -68,8 +68,10 @@ static bool claim_open_ones(struct plan *plan, struct link *to, const struct con
     struct link *link;
     struct listener *listener;
     bool found = false;
-    TAILQ_FOREACH (link, &plan->daemon->links, entry) {
-        LIST_FOREACH (listener, &link->listeners, entry) {
+    TAILQ_FOREACH(link, &plan->daemon->links, entry)
+    {
+        LIST_FOREACH(listener, &link->listeners, entry)
+        {
             if (listener->next_link || !listener_is_reachable(listener) ||
                 !is_same_place(listener->listen, listen))
                 continue;
@@ -138,10 +140,11 @@ static void give_up(struct plan *plan)
         TAILQ_REMOVE(&plan->fresh, link, entry);
         link_free(link);
     }
-    TAILQ_FOREACH (link, &plan->daemon->links, entry) {
+    TAILQ_FOREACH(link, &plan->daemon->links, entry)
+    {
         tls_pair_clear(&link->next_tls);
-        LIST_FOREACH (listener, &link->listeners, entry)
-            listener->next_link = NULL;
+        LIST_FOREACH(listener, &link->listeners, entry)
+        listener->next_link = NULL;
     }
 }
 
@@ -216,8 +219,8 @@ static void carry_out(struct plan *plan, const struct config *config)
             link_set_config(link, config->links[i]);
     }
     TAILQ_CONCAT(&daemon->links, &plan->fresh, entry);
-    TAILQ_FOREACH (link, &daemon->links, entry)
-        link_use_next_tls(link);
+    TAILQ_FOREACH(link, &daemon->links, entry)
+    link_use_next_tls(link);
     hand_out_listeners(plan);
 }
 

@@ -41,7 +41,7 @@ def test_upstream_ends_the_session(
     server = scene.server(server_kind)
     kept = scene.keep(server.url)
     client = scene.client(kept.url, "node" if server_kind == "websockets" else "websockets")
-    wait_until(lambda: server.is_connected, "the upstream connection")
+    kept.wait_open()
     server.send("last words")
     server.close(code, reason)
     assert client.wait_closed() == (code, reason)
@@ -59,7 +59,7 @@ def test_upstream_close_that_reconnects(scene: Scene, code: int, reason: str) ->
     server = scene.websockets_server()
     kept = scene.keep(server.url)
     client = scene.client(kept.url)
-    wait_until(lambda: server.is_connected, "the upstream connection")
+    kept.wait_open()
     server.close(code, reason)
     kept.daemon.wait_for_move("waiting", cause="closed", code=code, reason=reason)
     client.send("again")
@@ -155,7 +155,7 @@ def test_empty_close_stays_empty(scene: Scene, server_kind: str) -> None:
     kept = scene.keep(server.url)
     raw = scene.raw_client(kept.port)
     raw.handshake()
-    wait_until(lambda: server.is_connected, "the upstream connection")
+    kept.wait_open()
     raw.send(CLOSE)
     assert raw.read_until(CLOSE).payload == b""
     assert raw.read_to_end() == []
@@ -277,7 +277,7 @@ def test_rule_that_reconnects(
     server = scene.websockets_server()
     kept = scene.keep(server.url, close_rules=rules)
     client = scene.client(kept.url)
-    wait_until(lambda: server.is_connected, "the upstream connection")
+    kept.wait_open()
     server.close(code, reason)
     wait_until(lambda: len(server.conversations) == 2, "a second connection")
     client.send("still here")
@@ -293,7 +293,7 @@ def test_rule_that_ends(
     server = scene.websockets_server()
     kept = scene.keep(server.url, close_rules=rules)
     client = scene.client(kept.url)
-    wait_until(lambda: server.is_connected, "the upstream connection")
+    kept.wait_open()
     if code == 1005:
         server.close_empty()
     else:
@@ -309,7 +309,7 @@ def test_rule_for_1006_ends_without_close(scene: Scene) -> None:
     kept = scene.keep(wire.url, close_rules=[{"code": 1006, "then": "end"}])
     raw = scene.raw_client(kept.port)
     raw.handshake()
-    wait_until(lambda: server.is_connected, "the upstream connection")
+    kept.wait_open()
     wire.cut()
     assert [f for f in raw.read_to_end() if f.opcode != PING] == []
     assert wire.attempts == 1

@@ -57,7 +57,7 @@ def test_sigterm_reads_what_clients_already_sent(scene: Scene) -> None:
     kept = scene.keep(server.url, session={"drain_timeout": "30s"})
     raw = scene.raw_client(kept.port)
     raw.handshake()
-    wait_until(lambda: server.is_connected, "the upstream connection")
+    kept.wait_open()
     kept.daemon.signal(signal.SIGSTOP)
     for number in range(500):
         raw.send_text(numbered(number, 100))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import os
 import pathlib
 import shutil
+import signal
 import socket
 import ssl
 from dataclasses import dataclass
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Optional
 
 import pytest
+from cryptography import x509
 
 from certificates import Authority, Identity
 from frames import CLOSE, PING, PONG, Frame
@@ -18,6 +21,7 @@ from messages import check_delivery, noise, numbered
 from polling import wait_until, wait_until_still
 from raw_peers import RawClient, RawServerConnection, answer_pings
 from scene import Kept, Scene
+from test_proxy import SOCKS_OPEN, Start, greet, read_request, start  # noqa: F401
 from tls_peers import Flights, OpensslServer, secure_client, secure_server, wait_for_end
 from wskeepd_process import is_sanitized, run_to_end
 
@@ -636,7 +640,7 @@ def test_verify_false_is_said(scene: Scene, authority: Authority, folder: pathli
     client = scene.client(kept.url)
     client.send("x")
     wait_until(lambda: server.messages, "the message")
-    kept.daemon.signal(1)
+    kept.daemon.signal(signal.SIGHUP)
     kept.daemon.wait_for("reloaded")
     kept.daemon.wait_for("tls-unverified", 2)
 
@@ -769,7 +773,7 @@ def test_session_is_resumed(
     client.send("x")
     wait_until(lambda: len(reused) >= 3, "two reconnections")
     assert reused[:3] == [False, True, True]
-    kept.daemon.signal(1)
+    kept.daemon.signal(signal.SIGHUP)
     kept.daemon.wait_for("reloaded")
     already = len(reused)
     wait_until(lambda: len(reused) >= already + 2, "two more")
@@ -880,6 +884,30 @@ def test_client_certificate_is_wanted(
     assert server.requests == 1
 
 
+@pytest.mark.parametrize("version", VERSIONS, ids=version_id)
+@pytest.mark.parametrize("wanted", [False, True], ids=["no-certificate", "certificate"])
+def test_client_resumes_when_it_need_not_show_itself(
+    scene: Scene, authority: Authority, identity: Identity, wanted: bool, version: ssl.TLSVersion
+) -> None:
+    """A resumed handshake shows no certificate, so with client_ca there is none."""
+    server = scene.websockets_server(echo=True)
+    tls = {"client_ca": authority.cert} if wanted else {}
+    kept = keep_listening(scene, identity, server.url, client={"tls": tls})
+    context = authority.client_context(authority.identity("client"))
+    context.minimum_version = context.maximum_version = version
+    session: Optional[ssl.SSLSession] = None
+    reused = []
+    for _ in range(2):
+        client = scene.raw_client(kept.port)
+        sock = secure_client(client, context, session)
+        client.handshake()
+        client.send_text("x")
+        client.read()
+        session = sock.session
+        reused.append(sock.session_reused)
+    assert reused == [False, not wanted]
+
+
 PLAIN = RawClient.request()
 
 
@@ -926,7 +954,7 @@ def test_client_that_stalls(
 ) -> None:
     """handshake_timeout covers the TLS handshake and the head, from accept."""
     server = scene.websockets_server()
-    kept = keep_listening(scene, identity, server.url, client={"handshake_timeout": "300ms"})
+    kept = keep_listening(scene, identity, server.url, client={"handshake_timeout": "1s"})
     client = scene.raw_client(kept.port)
     hello = client_hello()
     if part == "finished":
@@ -946,8 +974,6 @@ def test_client_that_stalls(
 
 
 def serial_of(port: int, authority: Authority) -> int:
-    from cryptography import x509
-
     context = authority.client_context()
     with socket.create_connection(("127.0.0.1", port)) as sock:
         with context.wrap_socket(sock, server_hostname="127.0.0.1") as secure:
@@ -969,12 +995,12 @@ def test_renewed_certificate(
     client.send("before")
     new.write_to(cert, key)
     assert serial_of(kept.port, authority) == old.serial
-    kept.daemon.signal(1)
+    kept.daemon.signal(signal.SIGHUP)
     kept.daemon.wait_for("reloaded")
     assert serial_of(kept.port, authority) == new.serial
 
     shutil.copy(old.key, key)
-    kept.daemon.signal(1)
+    kept.daemon.signal(signal.SIGHUP)
     kept.daemon.wait_for("reload-failed")
     error = kept.daemon.wait_for("cannot-secure")
     assert (error["key"], error["file"]) == ("client.tls.key", key)
@@ -983,6 +1009,24 @@ def test_renewed_certificate(
     client.send("after")
     wait_until(lambda: client.texts == ["before", "after"], "the echoes")
     assert len(server.conversations) == 1
+
+
+def test_renewed_authority(
+    scene: Scene, authority: Authority, folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """Whom the upstream's side trusts is read again, too: for the next connection."""
+    ca = tmp_path / "ca.pem"
+    shutil.copy(authority.cert, ca)
+    stranger = other_authority(folder)
+    server = server_of(scene, "websockets", stranger.identity("127.0.0.1"))
+    kept = keep(scene, authority, server.port, upstream={"tls": {"ca": str(ca)}})
+    client = scene.client(kept.url)
+    client.send("x")
+    kept.daemon.wait_for_move("waiting", cause="tls-untrusted")
+    shutil.copy(stranger.cert, ca)
+    kept.daemon.signal(signal.SIGHUP)
+    wait_until(lambda: server.messages, "the message")
+    assert client.is_open
 
 
 def test_listener_changes_to_tls(
@@ -997,13 +1041,82 @@ def test_listener_changes_to_tls(
     kept.daemon.write_configuration(
         {"links": [{**kept.link, "client": {"tls": identity.files}}]}
     )
-    kept.daemon.signal(1)
+    kept.daemon.signal(signal.SIGHUP)
     kept.daemon.wait_for("reloaded")
     secure = scene.websockets_client(kept.link["listen"], tls=authority.client_context())
     secure.send("secure")
     plain.send("still")
     wait_until(lambda: plain.texts == ["plain", "still"], "the echoes")
     wait_until(lambda: secure.texts == ["secure"], "the echo")
+
+
+# ---- proxies and fail-over --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["tinyproxy", "microsocks"])
+def test_through_a_proxy(
+    scene: Scene, start: Start, authority: Authority, kind: str
+) -> None:
+    """The name in the certificate is the server's; TLS begins behind the proxy, at each attempt."""
+    server = server_of(scene, "websockets", authority.identity("localhost"))
+    proxy = start(kind)
+    kept = keep(scene, authority, server.port, host="localhost", upstream={"proxy": proxy.url()})
+    client = scene.client(kept.url)
+    for number in range(3):
+        client.send(numbered(number, 100_000))
+        wait_until(lambda: number in server.numbers_seen, "the message")
+        server.close(1012, "restart")
+        kept.daemon.wait_for_move("waiting", number + 1, cause="closed")
+    check_delivery(server.numbers_by_connection, 3)
+    moves = [(m["from"], m["to"]) for m in kept.daemon.moves()]
+    assert ("tunnelling", "securing") in moves and ("securing", "upgrading") in moves
+    kept.daemon.wait_for("secured", tls_session="resumed")
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+def test_bytes_glued_to_a_proxys_answer(
+    scene: Scene, authority: Authority, scheme: str
+) -> None:
+    """They are read as TLS, which they are not: never as what an authenticated server says."""
+
+    def script(connection: RawServerConnection) -> None:
+        if scheme == "http":
+            connection.read_head()
+            answer = b"HTTP/1.1 200 OK\r\n\r\n"
+        else:
+            greet(connection)
+            read_request(connection)
+            answer = SOCKS_OPEN
+        connection.write(answer + b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x04evil")
+        wait_for_end(connection.socket)
+
+    proxy = scene.raw_server(script)
+    kept = keep(
+        scene, authority, 443, upstream={"proxy": f"{scheme}://127.0.0.1:{proxy.port}"}
+    )
+    client = scene.client(kept.url)
+    move = kept.daemon.wait_for_move("waiting", cause="tls-failed", from_="securing")
+    assert move["why"] == "wrong version number"
+    assert not client.messages and client.is_open
+
+
+def test_each_url_has_its_own_identity(
+    scene: Scene, authority: Authority, identity: Identity
+) -> None:
+    """Of two urls the first shows the wrong certificate, and the second is plain."""
+    wrong = server_of(scene, "websockets", authority.identity("other.example.com"))
+    plain = scene.websockets_server()
+    link = scene.link(
+        wrong.url,
+        upstream={"url": [wrong.url, plain.url], "tls": {"ca": authority.cert}},
+        session={"drain_timeout": "200ms"},
+    )
+    kept = Kept(scene.start(link), link)
+    client = scene.client(kept.url)
+    client.send("x")
+    kept.daemon.wait_for_move("waiting", cause="tls-untrusted", why="IP address mismatch")
+    wait_until(lambda: plain.messages, "the message")
+    assert not wrong.requests
 
 
 # ---- files ------------------------------------------------------------------------------------
@@ -1017,8 +1130,6 @@ def unusable(
     empty.write_text("nothing of use\n")
     fifo = folder / "fifo.pem"
     if not fifo.exists():
-        import os
-
         os.mkfifo(fifo)
     encrypted = str(folder / "encrypted.key")
     identity.write_to(str(folder / "encrypted.pem"), encrypted, passphrase=b"secret")

@@ -7,7 +7,7 @@ import pathlib
 import socket
 import ssl
 import subprocess
-from typing import Any, Callable, Optional
+from typing import Optional
 
 from frames import FrameReader
 from polling import DEADLINE_S, wait_until
@@ -24,8 +24,10 @@ def secure_server(connection: RawServerConnection, context: ssl.SSLContext) -> s
     return sock
 
 
-def secure_client(client: RawClient, context: ssl.SSLContext) -> ssl.SSLSocket:
-    sock = context.wrap_socket(client.socket, server_hostname="127.0.0.1")
+def secure_client(
+    client: RawClient, context: ssl.SSLContext, session: Optional[ssl.SSLSession] = None
+) -> ssl.SSLSocket:
+    sock = context.wrap_socket(client.socket, server_hostname="127.0.0.1", session=session)
     _use(client, sock)
     return sock
 
