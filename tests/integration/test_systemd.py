@@ -21,7 +21,7 @@ import pytest
 from frames import CLOSE, PING, PONG
 from managers import DatagramSocket, HandedOver, mount_wrapper, parse_entry
 from messages import numbered
-from polling import let_time_pass, wait_until, wait_until_still
+from polling import wait_until, wait_until_still
 from raw_peers import RawClient
 from scene import Scene
 from wskeepd_process import WSKEEPD, Wskeepd, run_to_end
