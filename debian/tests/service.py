@@ -160,14 +160,10 @@ class StandInService:
             raise RuntimeError("wskeepd is not ready:\n" + log)
 
     def _wait_until_ready(self):
-        """READY=1 where libsystemd is linked, otherwise the line in the log."""
-        notifies = b"libsystemd" in subprocess.check_output(["ldd", self.program()])
         deadline = time.monotonic() + DEADLINE_S
         while time.monotonic() < deadline and self._process.poll() is None:
             self._receive()
             if "READY=1" in self.states:
-                return True
-            if not notifies and " is ready: " in self.log():
                 return True
         return False
 

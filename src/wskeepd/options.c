@@ -29,7 +29,7 @@ const char *options_help(void)
            "      --check-config  check the configuration, print every mistake, and end\n"
            "      --listen URL    one link without a file: where clients connect,\n"
            "                      ws://127.0.0.1:9001 or ws+unix:/run/game.sock\n"
-           "      --upstream URL  and the server that is kept: ws://game.example.com/ws\n"
+           "      --upstream URL  and the server that is kept: wss://game.example.com/ws\n"
            "      --user NAME     started as root: become NAME once the listeners are open\n"
            "  -h, --help          print this, and end\n"
            "  -V, --version       print the version, and end\n"
