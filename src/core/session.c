@@ -75,8 +75,8 @@ void session_enter(struct session *session, enum session_state to, enum cause ca
         return;
     case SESSION_RESOLVING:
         session->attempt_ms = now_ms;
-        if (session->early_attempt_ms == session->wait_until_ms)
-            session->early_attempt_ms = now_ms; /* we may have woken late */
+        if (session->early_attempt_ms == session->wait_until_ms) /* we may have woken late: */
+            session->early_attempt_ms = now_ms < session->uncut_until_ms ? now_ms : 0;
         session->not_before_ms = 0;
         session->waits_for_secret = false;
         session->wait_until_ms = session_after(now_ms, session->settings->connect_timeout_ms);

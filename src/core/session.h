@@ -160,6 +160,7 @@ struct session {
                                          of connect_timeout.  SESSION_CLOSING: 2 s */
     uint64_t not_before_ms;           /* no attempt before: Retry-After; 0: none */
     uint64_t network_due_ms;          /* a change of the network is acted upon; NEVER: none */
+    uint64_t uncut_until_ms;          /* the end of that wait by itself */
     uint64_t early_attempt_ms;        /* when a wait that was cut short last ended; 0: never */
     uint64_t attempt_ms;              /* the current or last attempt began */
     uint64_t open_ms;                 /* the current or last connection opened */

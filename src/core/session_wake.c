@@ -23,6 +23,8 @@ static void session_cut_wait(struct session *session, uint64_t now_ms)
         attempt_ms = later(attempt_ms, session->early_attempt_ms + SESSION_EARLY_SPACE_MS);
     if (attempt_ms >= session->wait_until_ms)
         return; /* it comes sooner by itself */
+    if (session->early_attempt_ms != session->wait_until_ms)
+        session->uncut_until_ms = session->wait_until_ms;
     session->wait_until_ms = attempt_ms;
     session->early_attempt_ms = attempt_ms;
 }
