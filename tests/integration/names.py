@@ -121,13 +121,17 @@ def own_network(directory: pathlib.Path) -> Iterator[None]:
     """The calling thread, and what it starts, in a network of its own with only a loopback."""
     directory.mkdir(parents=True, exist_ok=True)
     before = [os.open(f"/proc/thread-self/ns/{kind}", os.O_RDONLY) for kind in ("net", "mnt")]
+    places = [os.open(path, os.O_PATH) for path in ("/", ".")]
     try:
         try:
             _call("unshare", CLONE_NEWNET | CLONE_NEWNS)
         except OSError as error:
             pytest.skip(f"no network namespace of its own for the test: {error}")
         try:
-            _call("mount", None, b"/", None, MS_PRIVATE_REC, None)
+            try:
+                _call("mount", None, b"/", None, MS_PRIVATE_REC, None)
+            except OSError as error:
+                pytest.skip(f"/ is no mount, as in a chroot; nothing can be put over a file: {error}")
             subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
             _replace("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n", directory)
             services = "passwd: files\ngroup: files\nhosts: files dns\n"
@@ -142,8 +146,11 @@ def own_network(directory: pathlib.Path) -> Iterator[None]:
             _call("unshare", CLONE_FS)  # a thread that ends late would hold us here
             for descriptor in before:
                 _call("setns", descriptor, 0)
+            os.fchdir(places[0])  # in a chroot, setns() has led out of it
+            os.chroot(".")
+            os.fchdir(places[1])
     finally:
-        for descriptor in before:
+        for descriptor in before + places:
             os.close(descriptor)
 
 

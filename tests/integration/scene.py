@@ -165,7 +165,9 @@ class Kept:
         moves = self.daemon.moves()
         return bool(moves) and moves[-1]["to"] == "open"
 
-    def wait_open(self) -> None:
+    def wait_open(self, server: Optional[Server] = None) -> None:
+        """And for the server, too, when it is given."""
         wait_until(
-            lambda: self.is_open, lambda: f"an open upstream; log:\n{self.daemon.tail()}"
+            lambda: self.is_open and (server is None or server.is_connected),
+            lambda: f"an open upstream; log:\n{self.daemon.tail()}",
         )

@@ -136,7 +136,7 @@ def test_slow_client_holds_the_server_back(scene: Scene, client_kind: str) -> No
     server = scene.websockets_server()
     kept = scene.keep(server.url, delivery={"inbox_max_bytes": "16MiB"})
     client = scene.client(kept.url, client_kind, reading=False)
-    kept.wait_open()
+    kept.wait_open(server)
     pushing = server.send_many([numbered(number, size) for number in range(count)])
     wait_until_still(lambda: kept.daemon.resident_bytes)
     assert not pushing.done()
@@ -235,7 +235,7 @@ def test_inbox_overflow_close(scene: Scene) -> None:
         delivery={"inbox_max_bytes": "1MiB", "inbox_overflow": "close"},
     )
     client = scene.websockets_client(kept.url, reading=False)
-    kept.wait_open()
+    kept.wait_open(server)
     server.send_many([noise(65536)] * 1000)
     wait_until(
         lambda: any(e.get("cause") == "overflow" for e in kept.daemon.events), "an overflow"

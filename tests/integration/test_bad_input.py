@@ -384,7 +384,7 @@ def test_many_bad_clients(scene: Scene) -> None:
     server = scene.websockets_server()
     kept = scene.keep(server.url)
     other = scene.websockets_client(kept.url)
-    kept.wait_open()
+    kept.wait_open(server)
     before = kept.daemon.descriptor_count
     for number in range(100):
         bad = scene.raw_client(kept.port)

@@ -236,7 +236,7 @@ def test_message_cut_off_is_never_seen(scene: Scene) -> None:
     wire = scene.wire(server)
     kept = scene.keep(wire.url)
     client = scene.client(kept.url)
-    kept.wait_open()
+    kept.wait_open(server)
     wire.throttle(down=100_000)
     server.send_many(["whole", noise(1_000_000)])
     wait_until(lambda: wire.forwarded_bytes("down") > 50_000, "a part of the long message")
@@ -281,7 +281,7 @@ def test_a_bad_night(scene: Scene, seed: int) -> None:
     client = scene.client(kept.url, client_kind)
     sent = 0
     for _ in range(8):
-        kept.wait_open()
+        kept.wait_open(server)
         for _ in range(chance.randint(1, 40)):
             client.send(numbered(sent, chance.choice((8, 200, 70_000))))
             sent += 1

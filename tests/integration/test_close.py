@@ -41,7 +41,7 @@ def test_upstream_ends_the_session(
     server = scene.server(server_kind)
     kept = scene.keep(server.url)
     client = scene.client(kept.url, "node" if server_kind == "websockets" else "websockets")
-    kept.wait_open()
+    kept.wait_open(server)
     server.send("last words")
     server.close(code, reason)
     assert client.wait_closed() == (code, reason)
@@ -59,7 +59,7 @@ def test_upstream_close_that_reconnects(scene: Scene, code: int, reason: str) ->
     server = scene.websockets_server()
     kept = scene.keep(server.url)
     client = scene.client(kept.url)
-    kept.wait_open()
+    kept.wait_open(server)
     server.close(code, reason)
     kept.daemon.wait_for_move("waiting", cause="closed", code=code, reason=reason)
     client.send("again")
@@ -155,7 +155,7 @@ def test_empty_close_stays_empty(scene: Scene, server_kind: str) -> None:
     kept = scene.keep(server.url)
     raw = scene.raw_client(kept.port)
     raw.handshake()
-    kept.wait_open()
+    kept.wait_open(server)
     raw.send(CLOSE)
     assert raw.read_until(CLOSE).payload == b""
     assert raw.read_to_end() == []
@@ -277,7 +277,7 @@ def test_rule_that_reconnects(
     server = scene.websockets_server()
     kept = scene.keep(server.url, close_rules=rules)
     client = scene.client(kept.url)
-    kept.wait_open()
+    kept.wait_open(server)
     server.close(code, reason)
     wait_until(lambda: len(server.conversations) == 2, "a second connection")
     client.send("still here")
@@ -293,7 +293,7 @@ def test_rule_that_ends(
     server = scene.websockets_server()
     kept = scene.keep(server.url, close_rules=rules)
     client = scene.client(kept.url)
-    kept.wait_open()
+    kept.wait_open(server)
     if code == 1005:
         server.close_empty()
     else:
@@ -309,7 +309,7 @@ def test_rule_for_1006_ends_without_close(scene: Scene) -> None:
     kept = scene.keep(wire.url, close_rules=[{"code": 1006, "then": "end"}])
     raw = scene.raw_client(kept.port)
     raw.handshake()
-    kept.wait_open()
+    kept.wait_open(server)
     wire.cut()
     assert [f for f in raw.read_to_end() if f.opcode != PING] == []
     assert wire.attempts == 1
@@ -355,7 +355,7 @@ def test_heartbeat_timeout_may_end(scene: Scene) -> None:
         close_rules=[{"cause": "heartbeat-timeout", "then": "end"}],
     )
     client = scene.client(kept.url)
-    kept.wait_open()
+    kept.wait_open(server)
     wire.stall()
     code, _ = client.wait_closed()
     assert code in (1006, 1014)
@@ -403,7 +403,7 @@ def test_upstream_close_comes_after_all_messages(scene: Scene) -> None:
     wire = scene.wire(server)
     kept = scene.keep(wire.url, session={"drain_timeout": "30s"})
     client = scene.client(kept.url)
-    kept.wait_open()
+    kept.wait_open(server)
     wire.throttle(up=2_000_000)
     client.send_many([numbered(number, 10_000) for number in range(500)]).result(30)
     client.start_close(4000, "done")

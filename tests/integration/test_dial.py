@@ -110,7 +110,7 @@ def test_second_address_when_the_first_swallows(
         kept = keep(inside, url_of(NAME, server))
         client = inside.client(kept.url)
         client.send(numbered(0))
-        kept.wait_open()
+        kept.wait_open(server)
         assert 0.24 <= connecting_s(kept) < 3
     # What swallowed would answer now; what worked last is tried before it.
     door = put(things, Door("::1", server.port, server.port))
@@ -126,7 +126,7 @@ def test_second_address_when_the_first_refuses(names: NameServer, inside: Scene)
     names.answers[NAME] = ["::1", "127.0.0.1"]
     kept = keep(inside, url_of(NAME, server))
     inside.client(kept.url)
-    kept.wait_open()
+    kept.wait_open(server)
     assert not kept.daemon.moves(to="waiting")
 
 
@@ -139,7 +139,7 @@ def test_ipv6_is_used_when_it_answers(
     names.answers[NAME] = ["127.0.0.1", "::1"]
     kept = keep(inside, url_of(NAME, server))
     inside.client(kept.url)
-    kept.wait_open()
+    kept.wait_open(server)
     assert door.entered == 1
 
 
@@ -150,7 +150,7 @@ def test_machine_without_ipv6_does_not_wait_for_it(names: NameServer, inside: Sc
     names.answers["only6.test"] = ["2001:db8::1"]
     kept = keep(inside, url_of(NAME, server))
     inside.client(kept.url)
-    kept.wait_open()
+    kept.wait_open(server)
     assert connecting_s(kept) < 0.24
     lost = keep(inside, url_of("only6.test", server), connect_timeout="20s")
     inside.client(lost.url)
@@ -192,7 +192,7 @@ def test_last_good_address_when_the_name_fails(
     names.answers[NAME] = ["127.0.0.1"]
     kept = keep(inside, url_of(NAME, server))
     inside.client(kept.url)
-    kept.wait_open()
+    kept.wait_open(server)
     names.answers[NAME] = how
     server.accepted[0].close()
     wait_opens(kept, 2)
@@ -206,7 +206,7 @@ def test_last_good_address_when_the_name_hangs(names: NameServer, inside: Scene)
     names.answers[NAME] = ["127.0.0.1"]
     kept = keep(inside, url_of(NAME, server), connect_timeout="2s")
     inside.client(kept.url)
-    kept.wait_open()
+    kept.wait_open(server)
     names.answers[NAME] = NameServer.HANGS
     server.accepted[0].close()
     wait_opens(kept, 2)
@@ -227,7 +227,7 @@ def test_name_that_fails_and_comes_back(names: NameServer, inside: Scene) -> Non
     before = len(kept.daemon.moves(to="waiting"))
     kept.daemon.wait_for_move("waiting", before + 2, cause="dns-failed", from_="resolving")
     names.answers[NAME] = ["127.0.0.1"]
-    kept.wait_open()
+    kept.wait_open(server)
     wait_until(lambda: server.messages, "the message")
 
 
@@ -270,7 +270,7 @@ def test_name_that_changes_its_address(
     names.answers[NAME] = ["127.0.0.1"]
     kept = keep(inside, url_of(NAME, server))
     inside.client(kept.url)
-    kept.wait_open()
+    kept.wait_open(server)
     names.answers[NAME] = ["127.0.0.2"]
     server.accepted[0].close()
     wait_opens(kept, 2)

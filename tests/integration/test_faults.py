@@ -80,7 +80,7 @@ def test_early_hints_are_not_the_answer(scene: Scene) -> None:
     server = scene.raw_server(upgrade_when(go, before=hints))
     kept = scene.keep(server.url)
     scene.raw_client(kept.port).handshake()
-    kept.wait_open()
+    kept.wait_open(server)
     assert kept.daemon.find("move", cause="http-status") == []
 
 
@@ -175,7 +175,7 @@ def test_failed_write_upstream_ends_the_connection(scene: Scene, error: str) -> 
     kept = scene.keep(server.url)
     client = scene.raw_client(kept.port)
     client.handshake()
-    kept.wait_open()
+    kept.wait_open(server)
     tracer = attach(kept.daemon.process.pid, f"sendmsg:error={error}:when=1")
     client.send_text(numbered(1))
     let_time_pass(0.5)
@@ -197,7 +197,7 @@ def test_failed_epoll_ctl_is_tried_again(scene: Scene) -> None:
     kept = scene.keep(server.url)
     client = scene.raw_client(kept.port)
     client.handshake()
-    kept.wait_open()
+    kept.wait_open(server)
     tracer = attach(kept.daemon.process.pid, "epoll_ctl:error=ENOMEM:when=1")
     for number in range(100):
         client.send_text(numbered(number, 100_000))
@@ -268,7 +268,7 @@ def test_reload_moves_the_path_too(scene: Scene, path: str, expected: str) -> No
     wire = scene.wire(server)
     kept = scene.keep(wire.url + "old", upstream={"path": "append"})
     scene.raw_client(kept.port).handshake("/chat")
-    kept.wait_open()
+    kept.wait_open(server)
     link = {**kept.link, "upstream": {"url": wire.url + "new", "path": path}}
     kept.daemon.write_configuration({"links": [link]})
     kept.daemon.signal(signal.SIGHUP)

@@ -27,7 +27,7 @@ def test_silent_upstream_is_noticed(scene: Scene, server_kind: str, ways: str) -
     wire = scene.wire(server)
     kept = scene.keep(wire.url, heartbeat=FAST)
     client = scene.client(kept.url)
-    kept.wait_open()
+    kept.wait_open(server)
     wire.stall(up=ways == "both")
     kept.daemon.wait_for_move("waiting", from_="open", cause="heartbeat-timeout")
     wire.reset()
@@ -65,7 +65,7 @@ def test_server_that_cuts_idle_clients(scene: Scene, traffic: str) -> None:
     server = scene.raw_server(script)
     kept = scene.keep(server.url, heartbeat=LIVELY)
     client = scene.client(kept.url)
-    kept.wait_open()
+    kept.wait_open(server)
 
     def enough() -> bool:
         if traffic == "only from the client":
@@ -106,7 +106,7 @@ def test_upstream_ping_is_answered_while_the_client_is_slow(
     server = scene.websockets_server()
     kept = scene.keep(server.url)
     client = scene.client(kept.url, client_kind, reading=False)
-    kept.wait_open()
+    kept.wait_open(server)
     server.send_many([noise(100_000)] * 100).result(30)
     server.ping(b"are you there")
     client.read()
@@ -155,7 +155,7 @@ def test_live_client_keeps_its_session(scene: Scene, client_kind: str) -> None:
         server.url, client={"heartbeat": {"interval": "200ms", "timeout": "5s"}}, heartbeat=LIVELY
     )
     client = scene.client(kept.url, client_kind)
-    kept.wait_open()
+    kept.wait_open(server)
     wait_until(lambda: server.latest.pings >= 15, "3 s of quiet")
     assert client.is_open
     assert kept.daemon.find("session-end") == []
@@ -186,7 +186,7 @@ def test_client_heartbeat_may_be_off(scene: Scene) -> None:
     kept = scene.keep(server.url, client={"heartbeat": {"interval": "never"}}, heartbeat=LIVELY)
     raw = scene.raw_client(kept.port)
     raw.handshake()
-    kept.wait_open()
+    kept.wait_open(server)
     wait_until(lambda: server.latest.pings >= 10, "2 s of quiet")
     server.send("end")
     frame: Any = raw.read()

@@ -35,7 +35,7 @@ def test_sigterm_drains(scene: Scene, client_kind: str) -> None:
     wire = scene.wire(server)
     kept = scene.keep(wire.url, session={"drain_timeout": "30s"})
     client = scene.client(kept.url, client_kind)
-    kept.wait_open()
+    kept.wait_open(server)
     wire.throttle(up=500_000)
     for number in range(100):
         client.send(numbered(number, 10_000))
@@ -57,7 +57,7 @@ def test_sigterm_reads_what_clients_already_sent(scene: Scene) -> None:
     kept = scene.keep(server.url, session={"drain_timeout": "30s"})
     raw = scene.raw_client(kept.port)
     raw.handshake()
-    kept.wait_open()
+    kept.wait_open(server)
     kept.daemon.signal(signal.SIGSTOP)
     for number in range(500):
         raw.send_text(numbered(number, 100))

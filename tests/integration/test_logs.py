@@ -63,7 +63,7 @@ def test_close_is_logged_with_code_and_reason(scene: Scene) -> None:
     server = scene.websockets_server()
     kept = scene.keep(server.url)
     scene.client(kept.url)
-    kept.wait_open()
+    kept.wait_open(server)
     server.answer_with(503)
     server.close(1012, "maintenance")
     kept.daemon.wait_for_move("waiting", cause="closed", code=1012, reason="maintenance")

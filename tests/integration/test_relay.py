@@ -53,7 +53,7 @@ def test_fragments_arrive_as_one_message(
     server = scene.server(server_kind)
     kept = scene.keep(server.url)
     client = scene.client(kept.url, client_kind)
-    kept.wait_open()
+    kept.wait_open(server)
     parts = ["Zwölf ", "", "Boxkämpfer ", "jagen 🥊", ""]
     blobs = [os.urandom(size) for size in (1, 0, 70_000, 125)]
     client.send_fragments(parts)
@@ -186,7 +186,7 @@ def test_upstream_gets_a_proper_handshake(scene: Scene) -> None:
         upstream={"headers": {"Authorization": "Bearer abc"}},
     )
     scene.websockets_client(kept.url + "/ignored", headers={"X-Other": "8", "Cookie": "a=b"})
-    kept.wait_open()
+    kept.wait_open(server)
     headers = server.latest.headers
     assert server.latest.path == "/ws?v=1"
     assert headers["host"] == f"127.0.0.1:{server.port}"

@@ -46,7 +46,7 @@ def test_one_long_message_on_a_slow_link(scene: Scene) -> None:
     wire = scene.wire(server, receive_buffer_bytes=262144)
     kept = scene.keep(wire.url, heartbeat={"interval": "1s", "timeout": "3s"})
     client = scene.client(kept.url)
-    kept.wait_open()
+    kept.wait_open(server)
     wire.throttle(up=256 * 1024)
     data = os.urandom(16 * MIB)
     client.send(data)

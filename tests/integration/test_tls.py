@@ -165,7 +165,7 @@ def test_small_messages_share_records(
     kept = keep(scene, authority, wire.port)
     client = scene.raw_client(kept.port)
     client.handshake()
-    kept.wait_open()
+    kept.wait_open(server)
     before = wire.forwarded_bytes("up")
     client.write(b"".join(b"\x82\x8a\0\0\0\0" + b"%010d" % n for n in range(count)))
     wait_until(lambda: len(server.messages) == count, "the messages")
@@ -225,7 +225,7 @@ def test_client_stays_through(
     )
     stage = Stage(server, wire, kept)
     client = scene.client(kept.url)
-    kept.wait_open()
+    kept.wait_open(server)
     for number in range(20):
         client.send(numbered(number, 2000))
     wait_until(lambda: server.messages, "a message")
@@ -378,12 +378,12 @@ def test_many_reconnections(scene: Scene, authority: Authority, identity: Identi
     client = scene.client(kept.url)
     descriptors, memory = 0, 0
     for number in range(100):
-        kept.wait_open()
+        kept.wait_open(server)
         if number == 30:
             descriptors, memory = kept.daemon.descriptor_count, kept.daemon.resident_bytes
         wire.reset() if number % 2 else wire.cut()
         kept.daemon.wait_for_move("waiting", number + 1)
-    kept.wait_open()
+    kept.wait_open(server)
     client.send("x")
     wait_until(lambda: server.messages, "the message")
     assert kept.daemon.descriptor_count <= descriptors + 1
@@ -410,7 +410,7 @@ def test_client_that_does_not_read(
         delivery={"inbox_max_bytes": "4MiB"},
     )
     client = client_of(scene, kept, "websockets", authority, reading=False)
-    kept.wait_open()
+    kept.wait_open(server)
     wait_until_still(lambda: kept.daemon.resident_bytes, 0.5)
     if not is_sanitized():
         assert kept.daemon.resident_bytes_max < 32 * MIB
@@ -438,7 +438,7 @@ def test_server_that_does_not_read(
         heartbeat={"interval": "never", "stall_timeout": "never"},
     )
     client = client_of(scene, kept, "websockets", authority)
-    kept.wait_open()
+    kept.wait_open(server)
     wait_until(lambda: server.is_connected, "the connection")
     server.read(False)
     client.send_many([numbered(number, size) for number in range(count)])
@@ -840,7 +840,7 @@ def test_session_does_not_outlive_its_certificate(scene: Scene, authority: Autho
     wire = scene.wire(server)
     kept = keep(scene, authority, wire.port)
     client = scene.client(kept.url)
-    kept.wait_open()
+    kept.wait_open(server)
 
     def is_refused() -> bool:
         if kept.is_open:
