@@ -271,10 +271,10 @@ void config_key_expected(const struct config_key *key, char *out)
         text_add(out, "a list of links");
         break;
     case CONFIG_LISTEN:
-        text_add(out, "ws://HOST:PORT or ws+unix:/PATH");
+        text_add(out, "ws://HOST:PORT, wss://HOST:PORT or ws+unix:/PATH");
         break;
     case CONFIG_URL:
-        text_add(out, "ws://HOST:PORT/PATH");
+        text_add(out, "ws:// or wss://HOST:PORT/PATH");
         break;
     case CONFIG_PROXY:
         text_add(out, "http://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ or not");

@@ -289,10 +289,12 @@ void listener_set_access(const struct listener *listener, const struct config_cl
 
 /* Mode, owner and listening come before the name: nobody meets a half-made socket there. */
 static bool settle(int fd, const char *name, const struct listener *listener,
-                   const struct config_client *client)
+                   const struct config_client *client, char *error)
 {
-    return set_access(name, client, listener->worker) && listen(fd, LISTENER_BACKLOG) == 0 &&
-           rename(name, listener->listen->path) == 0;
+    if (!set_access(name, client, listener->worker))
+        return fail(error, "its mode, owner and group cannot be set: %s", strerror(errno));
+    return (listen(fd, LISTENER_BACKLOG) == 0 && rename(name, listener->listen->path) == 0) ||
+           fail(error, "%s", strerror(errno));
 }
 
 static bool open_unix(struct link *link, const struct config_listen *listen,
@@ -319,8 +321,7 @@ static bool open_unix(struct link *link, const struct config_listen *listen,
         return fail(error, "%s", strerror(ENOMEM));
     }
     LIST_INSERT_HEAD(list, listener, entry);
-    if (!settle(fd, name, listener, client)) {
-        (void)fail(error, "%s", strerror(errno));
+    if (!settle(fd, name, listener, client, error)) {
         (void)unlink(name);
         listener_close(listener);
         return false;

@@ -217,7 +217,7 @@ void report_gap(const struct net_session *net, uint64_t gap_ms)
 {
     struct line line;
     line_begin(&line, net);
-    say(&line, "what the upstream sent during the last %" PRIu64 " ms is lost", gap_ms);
+    say(&line, "anything that the upstream sent during the last %" PRIu64 " ms is lost", gap_ms);
     field_number(&line, "gap_ms", gap_ms);
     line_end(&line, net->worker, LOG_INFO, "gap");
 }

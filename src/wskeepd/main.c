@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "net/tls.h"
 #include "wskeepd/daemon.h"
 #include "wskeepd/user.h"
 
@@ -36,6 +37,24 @@ static int find_user(const struct options *options, struct user *user)
     return DAEMON_CANNOT_RUN;
 }
 
+/* What a start would find out besides: an unreadable key is no mistake of the file. */
+static bool check_certificates(const struct config *config)
+{
+    bool is_right = true;
+    for (size_t i = 0; i < config->link_count; i++) {
+        struct tls_pair pair;
+        struct tls_error error;
+        if (tls_pair_load(&pair, config->links[i], &error)) {
+            tls_pair_clear(&pair);
+            continue;
+        }
+        fprintf(stderr, "%s: %s: %s: %s\n", config->links[i]->name, error.key, error.path,
+                error.why);
+        is_right = false;
+    }
+    return is_right;
+}
+
 static int run(const struct options *options)
 {
     struct user user;
@@ -52,8 +71,9 @@ static int run(const struct options *options)
     }
     config_errors_clear(&errors);
     if (options->action == OPTIONS_CHECK) {
+        status = check_certificates(config) ? DAEMON_ENDED : DAEMON_CANNOT_RUN;
         config_free(config);
-        return DAEMON_ENDED;
+        return status;
     }
     return daemon_run(&daemon, options, options->user ? &user : NULL, config);
 }

@@ -1212,3 +1212,16 @@ def test_idle_pairs_cost_little(
     print(f"an idle TLS pair: {each} bytes")
     if not is_sanitized():
         assert each < 80 * 1024
+
+
+def test_check_config_opens_the_certificates(scene: Scene, tmp_path: pathlib.Path) -> None:
+    """What a start would refuse, the check does too: with the link, the key and the file."""
+    path = tmp_path / "wskeep.yaml"
+    path.write_text(
+        "links:\n"
+        "  - {name: game, listen: 'ws://127.0.0.1:1', upstream: {url: 'wss://h/', "
+        f"tls: {{ca: {tmp_path}/none.pem}}}}}}\n"
+    )
+    done = run_to_end(["--check-config", "-c", str(path)], tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("game: upstream.tls.ca: ") and "none.pem" in done.stderr

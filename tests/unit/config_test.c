@@ -214,10 +214,11 @@ static const struct {
     /* links */
     {"links:\n- {}\n",
      "w.yaml:2:3: links[0].name: missing, expected at most 64 of a-z, 0-9 and -\n"
-     "w.yaml:2:3: links[0].listen: missing, expected ws://HOST:PORT or ws+unix:/PATH\n"
-     "w.yaml:2:3: links[0].upstream.url: missing, expected ws://HOST:PORT/PATH"},
+     "w.yaml:2:3: links[0].listen: missing, expected ws://HOST:PORT, wss://HOST:PORT or "
+     "ws+unix:/PATH\n"
+     "w.yaml:2:3: links[0].upstream.url: missing, expected ws:// or wss://HOST:PORT/PATH"},
     {LINK "  upstream: {}\n",
-     "w.yaml:2:3: links[0].upstream.url: missing, expected ws://HOST:PORT/PATH"},
+     "w.yaml:2:3: links[0].upstream.url: missing, expected ws:// or wss://HOST:PORT/PATH"},
     {LINK UPSTREAM "- {name: a, listen: 'ws://[::1]:9001', upstream: {url: 'ws://h/'}}\n",
      "w.yaml:5:10: links[1].name: a is the name of another link, expected one of its own"},
     {LINK UPSTREAM "- {name: b, listen: 'ws://127.0.0.1:9001', upstream: {url: 'ws://h/'}}\n",
@@ -261,7 +262,8 @@ static const struct {
     {"links:\n- name: a\n  listen: ws://localhost\n" UPSTREAM,
      "w.yaml:3:11: links[0].listen: no port, expected ws://HOST:PORT"},
     {"links:\n- name: a\n  listen: ws://localhost:0\n" UPSTREAM,
-     "w.yaml:3:11: links[0].listen: no port from 1 to 65535, expected ws://HOST:PORT or "
+     "w.yaml:3:11: links[0].listen: no port from 1 to 65535, expected ws://HOST:PORT, "
+     "wss://HOST:PORT or "
      "ws+unix:/PATH"},
     {"links:\n- name: a\n  listen: ws://localhost:9001/chat\n" UPSTREAM,
      "w.yaml:3:11: links[0].listen: a path, expected ws://HOST:PORT: clients may ask for any"},
@@ -271,24 +273,27 @@ static const struct {
      "w.yaml:3:39: links[0].listen[2]: ws+unix:/a is taken by this link, expected one of its own"},
     {"links:\n- name: a\n  listen: []\n" UPSTREAM,
      "w.yaml:3:11: links[0].listen: a list of 0, expected 1 to 16"},
-    {LINK "  upstream: {url: 'http://h/'}\n",
-     "w.yaml:4:19: links[0].upstream.url: no ws:// at its front, expected ws://HOST:PORT/PATH"},
-    {LINK "  upstream: {url: 'ws:///x'}\n",
-     "w.yaml:4:19: links[0].upstream.url: no host that can be, expected ws://HOST:PORT/PATH"},
+    {LINK "  upstream: {url: 'http://h/'}\n", "w.yaml:4:19: links[0].upstream.url: no ws:// at its "
+                                              "front, expected ws:// or wss://HOST:PORT/PATH"},
+    {LINK "  upstream: {url: 'ws:///x'}\n", "w.yaml:4:19: links[0].upstream.url: no host that can "
+                                            "be, expected ws:// or wss://HOST:PORT/PATH"},
     {LINK "  upstream: {url: 'ws://h:65536/'}\n",
-     "w.yaml:4:19: links[0].upstream.url: no port from 1 to 65535, expected ws://HOST:PORT/PATH"},
+     "w.yaml:4:19: links[0].upstream.url: no port from 1 to 65535, expected ws:// or "
+     "wss://HOST:PORT/PATH"},
     {LINK "  upstream: {url: 'ws://a@h/'}\n",
      "w.yaml:4:19: links[0].upstream.url: a user in front of the host, expected "
-     "ws://HOST:PORT/PATH"},
-    {LINK "  upstream: {url: 'ws://h/#a'}\n",
-     "w.yaml:4:19: links[0].upstream.url: a fragment behind #, expected ws://HOST:PORT/PATH"},
+     "ws:// or wss://HOST:PORT/PATH"},
+    {LINK "  upstream: {url: 'ws://h/#a'}\n", "w.yaml:4:19: links[0].upstream.url: a fragment "
+                                              "behind #, expected ws:// or wss://HOST:PORT/PATH"},
     {LINK "  upstream: {url: []}\n",
      "w.yaml:4:19: links[0].upstream.url: a list of 0, expected 1 to 16"},
     {LINK "  upstream: {url: [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}\n",
      "w.yaml:4:19: links[0].upstream.url: a list of 17, expected 1 to 16"},
     {LINK "  upstream: {url: ['ws://h/', 'ws://:1/', 'h']}\n",
-     "w.yaml:4:31: links[0].upstream.url[1]: no host that can be, expected ws://HOST:PORT/PATH\n"
-     "w.yaml:4:43: links[0].upstream.url[2]: no ws:// at its front, expected ws://HOST:PORT/PATH"},
+     "w.yaml:4:31: links[0].upstream.url[1]: no host that can be, expected ws:// or "
+     "wss://HOST:PORT/PATH\n"
+     "w.yaml:4:43: links[0].upstream.url[2]: no ws:// at its front, expected ws:// or "
+     "wss://HOST:PORT/PATH"},
     {LINK "  upstream: {url: 'ws://h/', proxy: 'https://p:1'}\n",
      "w.yaml:4:37: links[0].upstream.proxy: no http:// or socks5:// at its front, expected "
      "http://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ or not"},
@@ -325,10 +330,11 @@ static const struct {
      "w.yaml:4:19: links[0].upstream.url: ${file:...} in front of the path, expected it in path or "
      "query"},
     {LINK "  upstream: {url: 'ws://h/a${file:/x}#b'}\n",
-     "w.yaml:4:19: links[0].upstream.url: a fragment behind #, expected ws://HOST:PORT/PATH"},
+     "w.yaml:4:19: links[0].upstream.url: a fragment behind #, expected ws:// or "
+     "wss://HOST:PORT/PATH"},
     {LINK "  upstream: {url: 'ws://h/a${file:/x} b'}\n",
      "w.yaml:4:19: links[0].upstream.url: a path with a character that must be encoded, or too "
-     "long, expected ws://HOST:PORT/PATH"},
+     "long, expected ws:// or wss://HOST:PORT/PATH"},
     {LINK "  upstream: {url: 'ws://h/', forward_headers: Cookie}\n",
      "w.yaml:4:47: links[0].upstream.forward_headers: a single value, expected a list of names of "
      "header fields"},
@@ -416,7 +422,7 @@ static const struct {
      "w.yaml:2:13: memory_max: \"1\" is no size, expected a number with KiB, MiB or GiB, such as "
      "16MiB\n"
      "w.yaml:6:14: links[0].upstream.uri: unknown key, did you mean url?\n"
-     "w.yaml:4:3: links[0].upstream.url: missing, expected ws://HOST:PORT/PATH"},
+     "w.yaml:4:3: links[0].upstream.url: missing, expected ws:// or wss://HOST:PORT/PATH"},
 };
 
 START_TEST(a_mistake_is_reported_with_its_place_and_what_was_expected)
