@@ -513,14 +513,14 @@ static bool read_once(struct net_session *net)
     int error;
     ssize_t got =
         conn_read(&net->client.conn, worker->receive_buffer, WORKER_RECEIVE_BYTES, &error);
+    relay_touch(net);
     if (got == -1)
-        return false;
+        return false; /* or bytes that were TLS's own */
     if (got > 0)
         received(net, worker->receive_buffer, (size_t)got);
     else
         ended(net, got == 0);
     gather_flush(&worker->gather);
-    relay_touch(net);
     return got > 0;
 }
 

@@ -1,6 +1,7 @@
 /* What is put together anew for every attempt. */
 #include "net/fresh.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -398,7 +399,8 @@ static void on_look(void *argument, const struct secrets_file *files, size_t fil
     if (!waits(net))
         return;
     for (size_t i = 0; i < file_count && i < fresh->mark_count; i++) {
-        if (secrets_mark_is(&files[i].mark, &fresh->marks[i]))
+        if (files[i].mark.error == EINPROGRESS || /* nobody could look */
+            secrets_mark_is(&files[i].mark, &fresh->marks[i]))
             continue;
         fresh->look_ms = 0; /* the next attempt reads them, when it may */
         report_secret_changed(net, files[i].path);

@@ -249,3 +249,17 @@ bool pool_take_back(struct pool *pool, struct pool_job *job)
     pthread_mutex_unlock(&shared->mutex);
     return waiting != NULL;
 }
+
+void pool_disown(struct pool *pool, struct pool_job *job)
+{
+    struct shared *shared = pool->shared;
+    pthread_mutex_lock(&shared->mutex);
+    bool has_begun = false;
+    for (unsigned i = 0; i < shared->thread_count; i++)
+        has_begun = has_begun || shared->threads[i].job == job;
+    if (!has_begun) {
+        job->owner = NULL;
+        pthread_cond_broadcast(&shared->asked);
+    }
+    pthread_mutex_unlock(&shared->mutex);
+}

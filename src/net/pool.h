@@ -37,6 +37,10 @@ void pool_free(struct pool *pool); /* NULL is allowed */
 /* Take the job over until done or drop.  False when it cannot be: too many, or no thread. */
 bool pool_add(struct pool *pool, struct pool_job *job);
 
+/* It is more than one owner's now: unless it has begun, it waits for no other job of its first
+ * owner's. */
+void pool_disown(struct pool *pool, struct pool_job *job);
+
 /* Take it back, if no thread has begun with it: true, and it is the caller's again. */
 bool pool_take_back(struct pool *pool, struct pool_job *job);
 

@@ -143,6 +143,8 @@ struct resolver_request *resolver_ask(struct resolver *resolver, const void *own
     struct lookup_job *lookup = lookup_find(resolver, host, text);
     if (!lookup)
         lookup = lookup_begin(resolver, owner, host, text);
+    else if (lookup->job.owner != owner)
+        pool_disown(resolver->pool, &lookup->job);
     if (!lookup) {
         free(request);
         return NULL;

@@ -245,16 +245,19 @@ static bool file_hangs(const struct shared *shared, const struct secrets_file *f
 /* One of its files is known to hang: it is answered without a thread.  Under the mutex. */
 static bool request_hangs(const struct shared *shared, struct secrets_request *request)
 {
-    bool hangs = false;
+    const char *hung = NULL;
+    for (size_t i = 0; i < request->file_count && !hung; i++)
+        if (file_hangs(shared, &request->files[i]))
+            hung = request->files[i].path;
     for (size_t i = 0; i < request->file_count; i++) {
         struct secrets_file *file = &request->files[i];
         file->mark.error = EINPROGRESS;
-        if (!file_hangs(shared, file))
-            continue;
-        hangs = true;
-        snprintf(file->why, sizeof(file->why), "does not answer: reading it hangs");
+        if (hung && strcmp(file->path, hung) == 0)
+            snprintf(file->why, sizeof(file->why), "does not answer: reading it hangs");
+        else if (hung)
+            snprintf(file->why, sizeof(file->why), "was not read: %.200s hangs", hung);
     }
-    return hangs;
+    return hung != NULL;
 }
 
 /* ---- the worker's side -------------------------------------------------------------------- */

@@ -499,10 +499,11 @@ static void opened(struct net_session *net, const struct dial_outcome *outcome)
     upstream->dial = NULL;
     fresh_end(net);
     upstream->stage = UPSTREAM_OPEN;
-    upstream->has_opened = true;
     message_reader_init(&upstream->reader, false, &net->config->upstream.limits);
     session_upstream_upgraded(&net->core, *subprotocol ? subprotocol : NULL, relay_now(net),
                               &actions);
+    upstream->has_opened =
+        net->core.state == SESSION_OPEN; /* else core's times are of the one before */
     relay_act(net, &actions);
     if (upstream->stage == UPSTREAM_OPEN && outcome->rest_bytes > 0)
         feed(net, outcome->rest, outcome->rest_bytes);
@@ -575,6 +576,7 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
     ssize_t got =
         conn_read(&net->upstream.conn, worker->receive_buffer, WORKER_RECEIVE_BYTES, &error);
     bool goes_on = got > 0 || got == -1;
+    relay_touch(net); /* also for bytes that were TLS's own: it counts what a poll brought */
     if (goes_on && net->upstream.stage == UPSTREAM_SECURING && !continue_securing(net))
         return;
     if (got == -1)

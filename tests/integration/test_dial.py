@@ -12,6 +12,7 @@ from typing import Any, Iterator
 
 import pytest
 
+from frames import TEXT
 from messages import check_delivery, numbered
 from names import Door, NameServer, Swallower, own_network
 from polling import wait_until
@@ -410,3 +411,53 @@ def test_append_reaches_each_url(scene: Scene) -> None:
     scene.client(f"{kept.url}/three?four")
     wait_until(lambda: second.conversations and second.latest.path, "the request")
     assert second.latest.path == "/two/three?four"
+
+
+def test_subprotocol_of_the_first_url_fails_over(scene: Scene) -> None:
+    """A url whose server begins to choose another subprotocol is left for the next one."""
+
+    def changes_its_mind(connection: RawServerConnection) -> None:
+        connection.upgrade("a" if connection.number == 1 else "b")
+        if connection.number > 1:
+            connection.serve_to_end(answer_pings)
+            return
+        connection.read_until(TEXT)
+        connection.send_text("carried")
+        connection.wait_flushed()
+        connection.close()
+
+    def steady(connection: RawServerConnection) -> None:
+        connection.upgrade("a")
+        connection.serve_to_end(answer_pings)
+
+    first, second = scene.raw_server(changes_its_mind), scene.raw_server(steady)
+    kept = keep(scene, [first.url, second.url])
+    client = scene.client(kept.url, subprotocols=["a", "b"])
+    client.send(numbered(0))
+    kept.daemon.wait_for_move("open", 2)
+    wait_until(lambda: second.messages, "the message at the second url")
+    assert client.is_open
+
+
+def test_name_that_waits_behind_anothers_hang_is_looked_up(
+    names: NameServer, inside: Scene
+) -> None:
+    """A link whose name hangs has asked for another one, too: that one is not held up for others."""
+    server = inside.raw_server(open_and_stay)
+    names.answers = {"hang0.test": NameServer.HANGS, NAME: ["127.0.0.1"]}
+    stuck = inside.link(
+        "",
+        name="stuck",
+        upstream={
+            "url": [url_of("hang0.test", server), url_of(NAME, server)],
+            "connect_timeout": "4s",
+        },
+    )
+    fine = inside.link(url_of(NAME, server), name="fine", upstream={"connect_timeout": "4s"})
+    daemon = inside.start(stuck, fine)
+    inside.client(stuck["listen"])
+    daemon.wait_for_move("waiting", link="stuck")
+    daemon.wait_for_move("resolving", 2, link="stuck")
+    inside.client(fine["listen"])
+    daemon.wait_for_move("open", link="fine")
+    assert daemon.moves(to="waiting", link="fine") == []

@@ -270,8 +270,8 @@ int open64(const char *path, int flags, unsigned mode)
 """
 
 
-def test_file_that_hangs(scene: Scene, tmp_path: pathlib.Path) -> None:
-    """Given up at connect_timeout under its own cause; others go on; the daemon still stops."""
+def hanging_open(tmp_path: pathlib.Path) -> str:
+    """A library to preload: files called /dead... hang until they are executable."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None or is_sanitized():
         pytest.skip("needs a compiler, and a preloaded library does not go with sanitizers")
@@ -282,6 +282,33 @@ def test_file_that_hangs(scene: Scene, tmp_path: pathlib.Path) -> None:
         [compiler, "-O1", "-w", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"],
         check=True,
     )
+    return str(library)
+
+
+def test_file_beside_one_that_hangs_is_not_to_blame(scene: Scene, tmp_path: pathlib.Path) -> None:
+    """Of two files the second hangs: every attempt has that cause, and the log names that file."""
+    library = hanging_open(tmp_path)
+    good, dead = tmp_path / "good", tmp_path / "dead"
+    for path in (good, dead):
+        path.write_text("well")
+    headers = {"A": f"${{file:{good}}}", "B": f"${{file:{dead}}}"}
+    link = scene.link(
+        Upstream(scene).url, upstream={"headers": headers, "connect_timeout": "3s"}
+    )
+    daemon = scene.launch({"links": [link]}, environment={"LD_PRELOAD": library})
+    daemon.wait_ready()
+    scene.client(link["listen"])
+    daemon.wait_for_move("waiting", 2)
+    causes = [move["cause"] for move in daemon.moves(to="waiting")]
+    assert causes[:2] == ["secret-unreadable"] * 2
+    assert any(str(dead) in event["why"] + event["path"] for event in
+               daemon.find("secret-unreadable"))
+    dead.chmod(0o700)
+
+
+def test_file_that_hangs(scene: Scene, tmp_path: pathlib.Path) -> None:
+    """Given up at connect_timeout under its own cause; others go on; the daemon still stops."""
+    library = hanging_open(tmp_path)
     dead, dead_for_good, good = tmp_path / "dead", tmp_path / "deader", tmp_path / "good"
     for path in (dead, dead_for_good, good):
         path.write_text("well")
@@ -290,7 +317,7 @@ def test_file_that_hangs(scene: Scene, tmp_path: pathlib.Path) -> None:
     for name, path in (("dead", dead), ("deader", dead_for_good), ("sound", good)):
         sections = {**bearer(path), "connect_timeout": "1s" if name == "dead" else "20s"}
         links.append(scene.link(upstream.url + name, name=name, upstream=sections))
-    daemon = scene.launch({"links": links}, environment={"LD_PRELOAD": str(library)})
+    daemon = scene.launch({"links": links}, environment={"LD_PRELOAD": library})
     daemon.wait_ready()
     for link in links:
         scene.client(link["listen"])
