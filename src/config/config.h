@@ -79,7 +79,7 @@ struct config {
 };
 
 struct config_error {
-    char *file; /* "" for the command line */
+    char *file;    /* "" for the command line */
     unsigned line; /* from 1; 0 when there is no place, such as a file that cannot be read */
     unsigned column;
     char *path; /* "links[0].heartbeat.interval"; "" when no key is to blame */
@@ -91,7 +91,11 @@ struct config_errors {
     size_t count; /* at most CONFIG_ERROR_COUNT_MAX; the last one then says so */
 };
 
-enum { CONFIG_ERROR_COUNT_MAX = 100, CONFIG_FILE_BYTES_MAX = 1024 * 1024, CONFIG_LINK_COUNT_MAX = 1024 };
+enum {
+    CONFIG_ERROR_COUNT_MAX = 100,
+    CONFIG_FILE_BYTES_MAX = 1024 * 1024,
+    CONFIG_LINK_COUNT_MAX = 1024
+};
 
 /*
  * Read path, then links.d/ *.yaml beside it in name order.  Returns the configuration, or NULL

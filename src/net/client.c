@@ -191,8 +191,8 @@ void client_do_ping(struct net_session *net)
     session_client_pinged(&net->core, client->conn.queued_offset, relay_now(net));
 }
 
-void client_do_deliver(struct net_session *net, const struct message *message,
-                       const uint8_t *frame, size_t frame_bytes)
+void client_do_deliver(struct net_session *net, const struct message *message, const uint8_t *frame,
+                       size_t frame_bytes)
 {
     struct client *client = &net->client;
     struct gather *gather = &net->worker->gather;
@@ -212,9 +212,8 @@ void client_do_deliver(struct net_session *net, const struct message *message,
 
 void client_do_text(struct net_session *net, const char *text)
 {
-    const struct message message = {.opcode = FRAME_TEXT,
-                                    .payload = (const uint8_t *)text,
-                                    .payload_bytes = strlen(text)};
+    const struct message message = {
+        .opcode = FRAME_TEXT, .payload = (const uint8_t *)text, .payload_bytes = strlen(text)};
     client_do_deliver(net, &message, NULL, 0);
 }
 
@@ -474,8 +473,8 @@ static bool read_once(struct net_session *net)
 {
     struct worker *worker = net->worker;
     int error;
-    ssize_t got = conn_read(&net->client.conn, worker->receive_buffer, WORKER_RECEIVE_BYTES,
-                            &error);
+    ssize_t got =
+        conn_read(&net->client.conn, worker->receive_buffer, WORKER_RECEIVE_BYTES, &error);
     if (got == -1)
         return false;
     if (got > 0)
@@ -597,9 +596,9 @@ void client_flush(struct net_session *net)
     if (net->core.state != SESSION_ENDED)
         report_inbox(net);
     set_paused(net);
-    bool reads = client->stage == CLIENT_WAITING ||
-                 (client->stage == CLIENT_OPEN && !client->kept.bytes &&
-                  session_reads_client(&net->core));
+    bool reads =
+        client->stage == CLIENT_WAITING ||
+        (client->stage == CLIENT_OPEN && !client->kept.bytes && session_reads_client(&net->core));
     conn_set_reading(&client->conn, reads);
     if (client->stage != CLIENT_GONE && !conn_is_flushed(&client->conn))
         conn_wait_writable(&client->conn);
@@ -639,8 +638,7 @@ uint64_t client_deadline_ms(const struct net_session *net)
         return client->handshake_due_ms;
     if (client->stage == CLIENT_GONE)
         return TIMERS_NEVER;
-    uint64_t due_ms =
-        conn_deadline_ms(&client->conn, client->write_failed_ms, net->worker->now_ms);
+    uint64_t due_ms = conn_deadline_ms(&client->conn, client->write_failed_ms, net->worker->now_ms);
     if (client->kept.has_message && net->worker->now_ms + CLIENT_LOOK_MS < due_ms)
         due_ms = net->worker->now_ms + CLIENT_LOOK_MS;
     if (client->paused_ms != 0 && !client->pause_is_logged)

@@ -24,7 +24,7 @@ enum client_stage {
 /* What the handshake asked for, as far as it is needed later.  One allocation. */
 struct client_request {
     char accept[HANDSHAKE_ACCEPT_BYTES + 1];
-    bool has_offer;     /* the client named subprotocols: only then it is told one */
+    bool has_offer; /* the client named subprotocols: only then it is told one */
     unsigned offer_count;
     size_t offer_bytes;
     const char *target; /* the client's own, for `path: append`; found right with the url of then */
@@ -53,15 +53,15 @@ struct client {
     struct client_kept kept;
     uint64_t handshake_due_ms;
     uint64_t write_failed_ms; /* a write has failed since; 0: none has */
-    uint64_t ended_ms;      /* it ended while its messages had no room; 0: it did not */
-    uint64_t paused_ms;     /* its messages have no room since; 0: they do */
-    uint64_t data_ms;       /* when it last sent a message */
-    uint64_t inbox_bytes;   /* as core was told */
+    uint64_t ended_ms;        /* it ended while its messages had no room; 0: it did not */
+    uint64_t paused_ms;       /* its messages have no room since; 0: they do */
+    uint64_t data_ms;         /* when it last sent a message */
+    uint64_t inbox_bytes;     /* as core was told */
     bool pause_is_logged;
     bool close_was_sent;
     bool close_was_received;
-    bool was_counted;       /* among the link's clients */
-    uint8_t pong_bytes;     /* the newest Pong that waits behind unsent bytes; 0: none */
+    bool was_counted;   /* among the link's clients */
+    uint8_t pong_bytes; /* the newest Pong that waits behind unsent bytes; 0: none */
     uint8_t pong[2 + FRAME_CONTROL_BYTES_MAX];
 };
 
@@ -94,8 +94,8 @@ void client_do_text(struct net_session *net, const char *text);
  * Hand over a message from upstream.  frame: its bytes on the wire, when they are whole in the
  * receive buffer and stay until gather_flush(); NULL otherwise.
  */
-void client_do_deliver(struct net_session *net, const struct message *message,
-                       const uint8_t *frame, size_t frame_bytes);
+void client_do_deliver(struct net_session *net, const struct message *message, const uint8_t *frame,
+                       size_t frame_bytes);
 
 /* ---- the turn ----------------------------------------------------------------------------- */
 

@@ -37,8 +37,8 @@ static bool host_is(struct http_text host, const char *name, uint16_t port)
     char with_port[URL_HOST_BYTES_MAX + 16];
     const char *open = strchr(name, ':') && name[0] != '[' ? "[" : "";
     const char *close = *open ? "]" : "";
-    int all = snprintf(with_port, sizeof(with_port), "%s%s%s:%u", open, name, close,
-                       (unsigned)port);
+    int all =
+        snprintf(with_port, sizeof(with_port), "%s%s%s:%u", open, name, close, (unsigned)port);
     if (all < 0 || (size_t)all >= sizeof(with_port))
         return false;
     size_t alone = (size_t)(strrchr(with_port, ':') - with_port);

@@ -18,16 +18,16 @@ struct conn {
     int fd; /* -1: no socket, and nothing below means anything */
     struct event read_event;
     struct event write_event;
-    struct unsent unsent;     /* the tail of the stream: queued, and not with the kernel */
-    uint64_t queued_offset;   /* of the stream: bytes given to conn_write() */
-    uint64_t written_offset;  /* of the stream: bytes with the kernel */
-    int write_error;          /* errno of the write that failed; 0: none did */
+    struct unsent unsent;    /* the tail of the stream: queued, and not with the kernel */
+    uint64_t queued_offset;  /* of the stream: bytes given to conn_write() */
+    uint64_t written_offset; /* of the stream: bytes with the kernel */
+    int write_error;         /* errno of the write that failed; 0: none did */
     bool is_unix;
-    bool is_reading;  /* readable bytes are reported */
-    bool read_ended;  /* its end or an error was read: nothing more will come */
-    bool is_waiting;  /* to be writable */
-    bool is_deaf;     /* libevent had no room for an event: ask again, by a timer */
-    bool is_shut;     /* our side of the stream was ended */
+    bool is_reading; /* readable bytes are reported */
+    bool read_ended; /* its end or an error was read: nothing more will come */
+    bool is_waiting; /* to be writable */
+    bool is_deaf;    /* libevent had no room for an event: ask again, by a timer */
+    bool is_shut;    /* our side of the stream was ended */
 };
 
 void conn_init(struct conn *conn, struct budget *budget);

@@ -82,7 +82,7 @@ enum cause dial_cause_of(int error)
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
-    case EAGAIN:        /* no local port is left */
+    case EAGAIN: /* no local port is left */
     case EADDRNOTAVAIL:
         return CAUSE_NO_RESOURCES;
     default: /* ENETUNREACH, EHOSTUNREACH, EACCES of a firewall, EAFNOSUPPORT, ... */
@@ -117,14 +117,13 @@ static void ask_make(const struct net_session *net, const char *key, struct aski
         !url_target_append(upstream->url.target, request->target, asking->target))
         strcpy(asking->target, upstream->url.target); /* too long since a reload */
     url_host_header(&upstream->url, asking->host);
-    asking->ask = (struct handshake_ask){
-        .target = asking->target,
-        .host = asking->host,
-        .key = key,
-        .subprotocols = asking->subprotocols,
-        .subprotocol_count = request->offer_count,
-        .headers = upstream->headers,
-        .header_count = upstream->header_count};
+    asking->ask = (struct handshake_ask){.target = asking->target,
+                                         .host = asking->host,
+                                         .key = key,
+                                         .subprotocols = asking->subprotocols,
+                                         .subprotocol_count = request->offer_count,
+                                         .headers = upstream->headers,
+                                         .header_count = upstream->header_count};
 }
 
 size_t dial_build_request(struct net_session *net, char *out, size_t out_bytes)
@@ -145,8 +144,8 @@ static enum dial_answer fail(struct dial_outcome *outcome, enum cause cause)
     return DIAL_FAILED;
 }
 
-static enum dial_answer check_head(struct net_session *net, const uint8_t *data,
-                                   size_t head_bytes, struct dial_outcome *outcome)
+static enum dial_answer check_head(struct net_session *net, const uint8_t *data, size_t head_bytes,
+                                   struct dial_outcome *outcome)
 {
     struct http_head head;
     struct asking asking;

@@ -21,10 +21,10 @@ struct worker;
 struct dial {
     struct resolver_request *request; /* while the name is looked up */
     struct addrinfo *addresses;
-    const struct addrinfo *next;      /* to be tried */
-    int error;                        /* errno of the last address that failed */
-    struct head head;                 /* of the answer */
-    unsigned interim_count;           /* answers that only say that another one will come */
+    const struct addrinfo *next; /* to be tried */
+    int error;                   /* errno of the last address that failed */
+    struct head head;            /* of the answer */
+    unsigned interim_count;      /* answers that only say that another one will come */
     char accept[HANDSHAKE_ACCEPT_BYTES + 1];
 };
 
@@ -55,8 +55,8 @@ struct dial_outcome {
     uint8_t *rest; /* DIAL_OPEN: what follows the head; valid until dial_free() */
     size_t rest_bytes;
     char subprotocol[HANDSHAKE_SUBPROTOCOL_BYTES_MAX + 1]; /* "" for none */
-    enum cause cause;     /* DIAL_FAILED */
-    unsigned http_status; /* with CAUSE_HTTP_STATUS */
+    enum cause cause;                                      /* DIAL_FAILED */
+    unsigned http_status;                                  /* with CAUSE_HTTP_STATUS */
 };
 
 /* Bytes of the answer came. */

@@ -167,7 +167,8 @@ void linger_hurry(struct worker *worker)
 {
     struct lingering *lingering;
     worker->is_hurried = true;
-    LIST_FOREACH (lingering, &worker->lingerings, entry) {
+    LIST_FOREACH(lingering, &worker->lingerings, entry)
+    {
         lingering->last_ms = timers_after(worker_now(worker), lingering->stall_ms);
         wait(lingering, lingering->stall_ms);
     }

@@ -12,9 +12,9 @@ struct conn;
 struct worker;
 
 enum {
-    LINGER_READ_MS = 2000,       /* after our side was shut, for the peer's end */
-    LINGER_UPSTREAM_MS = 5000,   /* for an upstream that does not take the last bytes */
-    LINGER_CLIENT_MS_MIN = 2000  /* the same for a client, which gets drain_timeout if longer */
+    LINGER_READ_MS = 2000,      /* after our side was shut, for the peer's end */
+    LINGER_UPSTREAM_MS = 5000,  /* for an upstream that does not take the last bytes */
+    LINGER_CLIENT_MS_MIN = 2000 /* the same for a client, which gets drain_timeout if longer */
 };
 
 /*

@@ -23,8 +23,8 @@ struct link {
     struct listener_list listeners;
     struct net_session_list sessions;
     uint32_t client_count;
-    uint32_t session_count; /* of those that have begun: clients, and what is still delivered for
-                               clients that left */
+    uint32_t session_count;    /* of those that have begun: clients, and what is still delivered for
+                                  clients that left */
     uint32_t idle_close_count; /* sessions that the upstream ended with 1000 after quiet */
     struct link_choice choices[LINK_CHOICE_COUNT_MAX];
     unsigned choice_count;

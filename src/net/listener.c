@@ -323,9 +323,8 @@ bool listener_open(struct link *link, const struct config_listen *listen,
                    const struct config_client *client, struct listener_list *list, char *error)
 {
     struct listener_list opened = LIST_HEAD_INITIALIZER(opened);
-    bool done = listen->kind == CONFIG_LISTEN_UNIX
-                    ? open_unix(link, listen, client, &opened, error)
-                    : open_tcp(link, listen, &opened, error);
+    bool done = listen->kind == CONFIG_LISTEN_UNIX ? open_unix(link, listen, client, &opened, error)
+                                                   : open_tcp(link, listen, &opened, error);
     while (!LIST_EMPTY(&opened)) {
         struct listener *listener = LIST_FIRST(&opened);
         if (!done) {

@@ -45,8 +45,7 @@ static void on_timer(struct timer *timer)
     } while (actions.any);
 }
 
-void relay_new(struct worker *worker, struct link *link, const struct config_listen *listen,
-               int fd)
+void relay_new(struct worker *worker, struct link *link, const struct config_listen *listen, int fd)
 {
     struct net_session *net = calloc(1, sizeof(*net));
     if (!net || !timers_add(&worker->timers, &net->timer, on_timer)) {
@@ -270,9 +269,9 @@ static bool wake_those_without_memory(struct worker *worker)
     if (!budget->refused || budget->bytes >= budget->refused_bytes)
         return false;
     budget->refused = false;
-    LIST_FOREACH (net, &worker->sessions, worker_entry)
-        if (net->client.kept.has_message || net->core.upstream_full)
-            relay_touch(net);
+    LIST_FOREACH(net, &worker->sessions, worker_entry)
+    if (net->client.kept.has_message || net->core.upstream_full)
+        relay_touch(net);
     return true;
 }
 
@@ -303,7 +302,8 @@ void relay_did_not_run(struct worker *worker)
 {
     struct net_session *net;
     uint64_t now_ms = worker_now(worker);
-    LIST_FOREACH (net, &worker->sessions, worker_entry) {
+    LIST_FOREACH(net, &worker->sessions, worker_entry)
+    {
         if (net->is_begun)
             session_did_not_run(&net->core, now_ms);
         else

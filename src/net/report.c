@@ -93,8 +93,8 @@ static void say_cause(struct line *line, const struct session_actions *actions)
 /* Steps of an attempt are for those who look for a fault. */
 static enum log_level move_level(const struct session_move *move)
 {
-    bool is_news = move->to == SESSION_OPEN || move->to == SESSION_WAITING ||
-                   move->to == SESSION_ENDED;
+    bool is_news =
+        move->to == SESSION_OPEN || move->to == SESSION_WAITING || move->to == SESSION_ENDED;
     return is_news ? LOG_INFO : LOG_DEBUG;
 }
 
@@ -211,8 +211,8 @@ void report_session_end(const struct net_session *net, enum cause cause)
     const struct session_counters *counters = &net->core.counters;
     line_begin(&line, net);
     say(&line,
-        "session ended (%s): %" PRIu64 " sent, %" PRIu64 " received, %" PRIu64
-        " repeated, %" PRIu64 " given up",
+        "session ended (%s): %" PRIu64 " sent, %" PRIu64 " received, %" PRIu64 " repeated, %" PRIu64
+        " given up",
         cause_name(cause), counters->sent, counters->received, counters->repeated,
         counters->given_up);
     field_text(&line, "cause", cause_name(cause));

@@ -31,7 +31,7 @@ struct shared {
     pthread_cond_t asked;
     struct request_list questions;
     struct request_list answers;
-    int answer_fd; /* eventfd: there are answers */
+    int answer_fd;   /* eventfd: there are answers */
     bool is_looking; /* the thread is inside getaddrinfo() */
     bool is_ending;
     unsigned user_count;

@@ -14,9 +14,9 @@
 #define TIMERS_NEVER UINT64_MAX
 
 struct timer {
-    uint64_t place_ms;  /* its place in the heap: never later than due_ms */
-    uint64_t due_ms;    /* when it shall run */
-    size_t index;       /* in the heap, from 1; 0: not there */
+    uint64_t place_ms; /* its place in the heap: never later than due_ms */
+    uint64_t due_ms;   /* when it shall run */
+    size_t index;      /* in the heap, from 1; 0: not there */
     void (*run)(struct timer *timer);
 };
 

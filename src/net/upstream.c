@@ -389,8 +389,8 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
     int error;
     (void)fd;
     (void)what;
-    ssize_t got = conn_read(&net->upstream.conn, worker->receive_buffer, WORKER_RECEIVE_BYTES,
-                            &error);
+    ssize_t got =
+        conn_read(&net->upstream.conn, worker->receive_buffer, WORKER_RECEIVE_BYTES, &error);
     if (got == -1)
         return;
     if (got > 0)

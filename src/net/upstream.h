@@ -16,7 +16,7 @@ struct net_session;
 
 enum upstream_stage {
     UPSTREAM_NONE,
-    UPSTREAM_BEGIN,      /* an attempt was asked for: it begins at the end of the turn */
+    UPSTREAM_BEGIN, /* an attempt was asked for: it begins at the end of the turn */
     UPSTREAM_RESOLVING,
     UPSTREAM_CONNECTING,
     UPSTREAM_UPGRADING,
@@ -34,8 +34,8 @@ struct upstream {
     bool is_sending;
     bool close_was_sent;
     uint64_t write_failed_ms; /* a write has failed since; 0: none has */
-    bool more_to_send;  /* the send buffer was full: go on in the next turn */
-    uint8_t pong_bytes; /* payload of the newest Pong that waits; has_pong says whether */
+    bool more_to_send;        /* the send buffer was full: go on in the next turn */
+    uint8_t pong_bytes;       /* payload of the newest Pong that waits; has_pong says whether */
     bool has_pong;
     uint8_t pong[FRAME_CONTROL_BYTES_MAX];
 };

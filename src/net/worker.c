@@ -47,8 +47,8 @@ static void arm(struct worker *worker)
     uint64_t due_ms = timers_earliest_ms(&worker->timers);
     if (due_ms >= worker->timer_armed_ms)
         return; /* an early wake-up finds nothing to do, and arms again */
-    struct itimerspec when = {
-        .it_value = {.tv_sec = (time_t)(due_ms / 1000), .tv_nsec = (long)(due_ms % 1000) * 1000000}};
+    struct itimerspec when = {.it_value = {.tv_sec = (time_t)(due_ms / 1000),
+                                           .tv_nsec = (long)(due_ms % 1000) * 1000000}};
     if (due_ms == 0)
         when.it_value.tv_nsec = 1; /* all zero would disarm it */
     if (timerfd_settime(worker->timer_fd, TFD_TIMER_ABSTIME, &when, NULL) == 0)

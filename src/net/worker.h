@@ -29,8 +29,8 @@ enum {
     WORKER_RECEIVE_BYTES = 256 * 1024,
     WORKER_SEND_BYTES = 256 * 1024,
     WORKER_LATE_MS = 1000, /* a wake-up later than this: we did not run */
-    WORKER_POLL_FEW = 16, /* half of libevent's first epoll array: a poll with fewer showed all */
-    WORKER_POLLS_MAX = 16    /* it doubles up to 4096: all descriptors were seen by then */
+    WORKER_POLL_FEW = 16,  /* half of libevent's first epoll array: a poll with fewer showed all */
+    WORKER_POLLS_MAX = 16  /* it doubles up to 4096: all descriptors were seen by then */
 };
 
 struct net_session;
@@ -48,7 +48,7 @@ struct worker {
     struct timers timers;
     struct resolver *resolver;
 
-    uint64_t now_ms;    /* of this turn, once it was asked for */
+    uint64_t now_ms; /* of this turn, once it was asked for */
     bool now_is_read;
     int64_t asleep_ms; /* CLOCK_BOOTTIME minus CLOCK_MONOTONIC: grows while the machine sleeps */
     int timer_fd;
@@ -57,19 +57,19 @@ struct worker {
 
     uint8_t *receive_buffer; /* WORKER_RECEIVE_BYTES, for the callback that reads */
     uint8_t *send_buffer;    /* WORKER_SEND_BYTES, for the session that sends */
-    struct gather gather; /* for a client */
-    struct gather pongs;  /* for an upstream that pings */
+    struct gather gather;    /* for a client */
+    struct gather pongs;     /* for an upstream that pings */
 
-    struct net_session_list sessions;   /* all that live */
-    struct net_session_queue touched;   /* something happened to them in this turn */
-    struct net_session_queue again;     /* they have more to send: the next turn does not wait */
-    struct net_session_queue dead;      /* freed at the end of the turn */
+    struct net_session_list sessions; /* all that live */
+    struct net_session_queue touched; /* something happened to them in this turn */
+    struct net_session_queue again;   /* they have more to send: the next turn does not wait */
+    struct net_session_queue dead;    /* freed at the end of the turn */
     struct lingering_list lingerings;
     uint64_t touch_count; /* how often something happened to a session, ever */
     size_t session_count;
     size_t lingering_count;
-    uint64_t number_last;       /* of a session */
-    bool is_hurried; /* what lingers has a last moment */
+    uint64_t number_last; /* of a session */
+    bool is_hurried;      /* what lingers has a last moment */
     bool is_stopping;
 };
 

@@ -28,7 +28,7 @@ enum close_code {
 };
 
 struct close_frame {
-    uint16_t code;       /* CLOSE_NO_STATUS: an empty body */
+    uint16_t code;        /* CLOSE_NO_STATUS: an empty body */
     uint8_t reason_bytes; /* UTF-8, not terminated */
     char reason[CLOSE_REASON_BYTES_MAX];
 };

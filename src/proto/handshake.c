@@ -66,8 +66,7 @@ static struct http_text trim(struct http_text text)
         text.at++;
         text.bytes--;
     }
-    while (text.bytes > 0 &&
-           (text.at[text.bytes - 1] == ' ' || text.at[text.bytes - 1] == '\t'))
+    while (text.bytes > 0 && (text.at[text.bytes - 1] == ' ' || text.at[text.bytes - 1] == '\t'))
         text.bytes--;
     return text;
 }
@@ -98,8 +97,7 @@ static bool read_subprotocols(const struct http_head *head, struct handshake_req
         for (bool more = true; more;) {
             const char *comma = rest.bytes ? memchr(rest.at, ',', rest.bytes) : NULL;
             size_t bytes = comma ? (size_t)(comma - rest.at) : rest.bytes;
-            if (!add_subprotocol(request,
-                                 trim((struct http_text){.at = rest.at, .bytes = bytes})))
+            if (!add_subprotocol(request, trim((struct http_text){.at = rest.at, .bytes = bytes})))
                 return false;
             more = comma != NULL;
             rest.at += bytes + more;
@@ -263,17 +261,17 @@ size_t handshake_build_refusal(unsigned status, const char *why, char *out, size
         put(&writer, "Connection: close\r\n");
     if (status == 405)
         put(&writer, "Allow: GET\r\n");
-    put(&writer, "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n\r\nwskeep: %s\n",
+    put(&writer,
+        "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n\r\nwskeep: %s\n",
         strlen("wskeep: \n") + strlen(why), why);
     return written(&writer);
 }
 
 bool handshake_header_is_reserved(const char *name)
 {
-    static const char *const names[] = {"Host",    "Connection",     "Upgrade",
-                                        "Expect",  "Content-Length", "Transfer-Encoding",
-                                        "Trailer", "TE",             "Keep-Alive",
-                                        "Proxy-Connection"};
+    static const char *const names[] = {"Host",           "Connection",        "Upgrade", "Expect",
+                                        "Content-Length", "Transfer-Encoding", "Trailer", "TE",
+                                        "Keep-Alive",     "Proxy-Connection"};
     if (strncasecmp(name, "Sec-WebSocket-", 14) == 0)
         return true;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -356,8 +354,8 @@ static const char *switching_error(const struct http_head *head, const char *acc
     if (http_head_count(head, "Transfer-Encoding"))
         return "101 that announces a body";
     field = http_head_field(head, "Content-Length", 0);
-    if (field && (http_head_count(head, "Content-Length") != 1 ||
-                  !http_text_equals(field->value, "0")))
+    if (field &&
+        (http_head_count(head, "Content-Length") != 1 || !http_text_equals(field->value, "0")))
         return "101 that announces a body";
     return NULL;
 }

@@ -65,9 +65,9 @@ struct handshake_header {
 /* What wskeepd asks of an upstream. */
 struct handshake_ask {
     const char *target;
-    const char *host;                      /* of the Host header */
-    const char *key;                       /* HANDSHAKE_KEY_BYTES, terminated */
-    const char *const *subprotocols;       /* in order of preference */
+    const char *host;                /* of the Host header */
+    const char *key;                 /* HANDSHAKE_KEY_BYTES, terminated */
+    const char *const *subprotocols; /* in order of preference */
     size_t subprotocol_count;
     const struct handshake_header *headers; /* in addition; names that belong to the handshake
                                                (handshake_header_is_reserved) are refused */
@@ -87,10 +87,10 @@ size_t handshake_build_request(const struct handshake_ask *ask, char *out, size_
 
 enum handshake_answer {
     HANDSHAKE_ACCEPTED,
-    HANDSHAKE_REFUSED,     /* a well-formed HTTP answer with another status */
-    HANDSHAKE_MALFORMED,   /* not an HTTP answer, or a 101 that breaks 4.1: no or wrong Accept,
-                              Upgrade or Connection; an extension nobody offered; a body announced */
-    HANDSHAKE_SUBPROTOCOL  /* a 101 that chose a subprotocol which was not offered, or two */
+    HANDSHAKE_REFUSED,    /* a well-formed HTTP answer with another status */
+    HANDSHAKE_MALFORMED,  /* not an HTTP answer, or a 101 that breaks 4.1: no or wrong Accept,
+                             Upgrade or Connection; an extension nobody offered; a body announced */
+    HANDSHAKE_SUBPROTOCOL /* a 101 that chose a subprotocol which was not offered, or two */
 };
 
 /*

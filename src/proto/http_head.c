@@ -164,9 +164,9 @@ enum http_head_result http_head_parse(const uint8_t *data, size_t head_bytes, bo
             return HTTP_HEAD_ERR_LINE_END; /* a bare CR */
         if (line.bytes == 0)
             return first || rest.bytes > 0 ? HTTP_HEAD_ERR_START : HTTP_HEAD_OK;
-        enum http_head_result result = first     ? request ? parse_request_line(line, head)
-                                                           : parse_status_line(line, head)
-                                       : parse_field(line, head);
+        enum http_head_result result =
+            first ? request ? parse_request_line(line, head) : parse_status_line(line, head)
+                  : parse_field(line, head);
         if (result != HTTP_HEAD_OK)
             return result;
     }

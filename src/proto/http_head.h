@@ -32,11 +32,11 @@ struct http_head {
 enum http_head_result {
     HTTP_HEAD_OK,
     HTTP_HEAD_NEED_MORE,
-    HTTP_HEAD_ERR_TOO_BIG,   /* over HTTP_HEAD_BYTES_MAX or HTTP_FIELD_COUNT_MAX: 431 */
-    HTTP_HEAD_ERR_START,     /* start line malformed: 400 */
-    HTTP_HEAD_ERR_FIELD,     /* a field malformed: name not a token, space before the colon,
-                                folded line, control character, NUL: 400 */
-    HTTP_HEAD_ERR_LINE_END,  /* bare CR or bare LF: 400 */
+    HTTP_HEAD_ERR_TOO_BIG,  /* over HTTP_HEAD_BYTES_MAX or HTTP_FIELD_COUNT_MAX: 431 */
+    HTTP_HEAD_ERR_START,    /* start line malformed: 400 */
+    HTTP_HEAD_ERR_FIELD,    /* a field malformed: name not a token, space before the colon,
+                               folded line, control character, NUL: 400 */
+    HTTP_HEAD_ERR_LINE_END, /* bare CR or bare LF: 400 */
     HTTP_HEAD_RESULT_COUNT
 };
 
@@ -65,9 +65,9 @@ size_t http_head_count(const struct http_head *head, const char *name);
 /* True when one of the fields of that name lists token (comma separated, case ignored). */
 bool http_head_has_token(const struct http_head *head, const char *name, const char *token);
 
-bool http_text_equals(struct http_text text, const char *other);             /* to the letter */
-bool http_text_equals_nocase(struct http_text text, const char *other);      /* ASCII case ignored */
-bool http_is_token(const char *text, size_t bytes);                          /* RFC 9110 5.6.2 */
+bool http_text_equals(struct http_text text, const char *other);        /* to the letter */
+bool http_text_equals_nocase(struct http_text text, const char *other); /* ASCII case ignored */
+bool http_is_token(const char *text, size_t bytes);                     /* RFC 9110 5.6.2 */
 bool http_is_field_value(const char *text, size_t bytes); /* no control character but HTAB */
 
 #endif

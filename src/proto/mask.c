@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-void mask_copy(uint8_t *to, const uint8_t *from, size_t bytes, const uint8_t key[4],
-               uint64_t phase)
+void mask_copy(uint8_t *to, const uint8_t *from, size_t bytes, const uint8_t key[4], uint64_t phase)
 {
     uint8_t turned[8]; /* the key as it stands at from[0], twice */
     for (unsigned i = 0; i < 8; i++)

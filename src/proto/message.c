@@ -67,7 +67,8 @@ static bool buffer_reserve(struct message_reader *reader, size_t bytes)
     size_t capacity = reader->buffer_capacity ? reader->buffer_capacity * 2 : BUFFER_BYTES_MIN;
     if (capacity < needed)
         capacity = needed;
-    uint64_t whole = reader->buffer_bytes + reader->frame_left; /* the message, with its last frame */
+    uint64_t whole =
+        reader->buffer_bytes + reader->frame_left; /* the message, with its last frame */
     if (reader->header.fin && (capacity > whole || needed >= whole / 4))
         capacity = (size_t)whole;
     uint8_t *buffer = realloc(reader->buffer, capacity);
@@ -107,8 +108,8 @@ static size_t read_header(struct message_reader *reader, const uint8_t *data, si
 {
     size_t header_bytes;
     if (reader->partial_bytes == 0) {
-        *result = frame_header_decode(data, data_bytes, &reader->rules, &reader->header,
-                                      &header_bytes);
+        *result =
+            frame_header_decode(data, data_bytes, &reader->rules, &reader->header, &header_bytes);
         if (*result != FRAME_NEED_MORE)
             return header_bytes;
     }

@@ -43,8 +43,8 @@ struct message {
 struct message_reader {
     struct frame_rules rules;
     struct message_limits limits;
-    struct frame_header header; /* of the frame being read, while in_frame */
-    uint64_t frame_left;        /* payload bytes of it still to come */
+    struct frame_header header;              /* of the frame being read, while in_frame */
+    uint64_t frame_left;                     /* payload bytes of it still to come */
     uint8_t partial[FRAME_HEADER_BYTES_MAX]; /* the front of a header that was cut */
     uint8_t partial_bytes;
     bool in_frame;

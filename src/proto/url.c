@@ -13,7 +13,8 @@ const char *url_result_text(enum url_result result)
         [URL_ERR_HOST] = "expected a host name or address",
         [URL_ERR_PORT] = "expected a port from 1 to 65535",
         [URL_ERR_USERINFO] = "a user in the URL is not allowed, use headers",
-        [URL_ERR_TARGET] = "the path has a space, a control or a non-ASCII character, or is too long",
+        [URL_ERR_TARGET] =
+            "the path has a space, a control or a non-ASCII character, or is too long",
         [URL_ERR_FRAGMENT] = "a fragment (#) is not allowed",
     };
     return texts[result];

@@ -11,12 +11,12 @@
 enum { URL_HOST_BYTES_MAX = 255, URL_TARGET_BYTES_MAX = 2048 };
 
 struct url {
-    bool tls; /* wss */
+    bool tls;      /* wss */
     uint16_t port; /* 80 or 443 when the URL has none */
     bool port_given;
-    bool host_is_ipv6;                      /* came in brackets, stored without */
-    char host[URL_HOST_BYTES_MAX + 1];      /* lower case, never empty, no control character */
-    char target[URL_TARGET_BYTES_MAX + 1];  /* path and query, "/" at least, no fragment */
+    bool host_is_ipv6;                     /* came in brackets, stored without */
+    char host[URL_HOST_BYTES_MAX + 1];     /* lower case, never empty, no control character */
+    char target[URL_TARGET_BYTES_MAX + 1]; /* path and query, "/" at least, no fragment */
 };
 
 enum url_result {

@@ -69,7 +69,8 @@ static void stop(struct daemon *daemon)
     daemon->is_stopping = true;
     linger_hurry(&daemon->worker);
     say(daemon, LOG_INFO, "stopping", "stopping: clients are closed, messages delivered");
-    TAILQ_FOREACH (link, &daemon->links, entry) {
+    TAILQ_FOREACH(link, &daemon->links, entry)
+    {
         link_close_listeners(link);
         link_shutdown(link);
     }

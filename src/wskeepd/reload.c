@@ -9,7 +9,7 @@
 /* What is prepared, and may still be given up. */
 struct plan {
     struct daemon *daemon;
-    struct link_list fresh; /* links with names that are new */
+    struct link_list fresh;         /* links with names that are new */
     struct listener_list listeners; /* opened for it, in order; next_link says for whom */
     struct listener *last;          /* of listeners, while it is prepared */
 };
@@ -17,9 +17,9 @@ struct plan {
 static struct link *find_link(const struct link_list *links, const char *name)
 {
     struct link *link;
-    TAILQ_FOREACH (link, links, entry)
-        if (strcmp(link->config->name, name) == 0)
-            return link;
+    TAILQ_FOREACH(link, links, entry)
+    if (strcmp(link->config->name, name) == 0)
+        return link;
     return NULL;
 }
 
@@ -49,8 +49,10 @@ static bool claim_open_ones(struct plan *plan, struct link *to, const struct con
     struct link *link;
     struct listener *listener;
     bool found = false;
-    TAILQ_FOREACH (link, &plan->daemon->links, entry) {
-        LIST_FOREACH (listener, &link->listeners, entry) {
+    TAILQ_FOREACH(link, &plan->daemon->links, entry)
+    {
+        LIST_FOREACH(listener, &link->listeners, entry)
+        {
             if (listener->next_link || !listener_is_reachable(listener) ||
                 strcmp(listener->listen->text, listen->text) != 0)
                 continue;
@@ -114,9 +116,9 @@ static void give_up(struct plan *plan)
         TAILQ_REMOVE(&plan->fresh, link, entry);
         link_free(link);
     }
-    TAILQ_FOREACH (link, &plan->daemon->links, entry)
-        LIST_FOREACH (listener, &link->listeners, entry)
-            listener->next_link = NULL;
+    TAILQ_FOREACH(link, &plan->daemon->links, entry)
+    LIST_FOREACH(listener, &link->listeners, entry)
+    listener->next_link = NULL;
 }
 
 /* ---- carrying out -------------------------------------------------------------------------- */
