@@ -120,7 +120,8 @@ static bool read_listen_tcp(struct config_reader *reader, const struct config_no
     struct url url;
     enum url_result result = url_parse(text, &url);
     if (result != URL_OK) {
-        config_reader_fail(reader, node, "%s, expected ws://HOST:PORT, wss://HOST:PORT or ws+unix:/PATH",
+        config_reader_fail(reader, node,
+                           "%s, expected ws://HOST:PORT, wss://HOST:PORT or ws+unix:/PATH",
                            url_mistake(result));
         return false;
     }
@@ -313,7 +314,8 @@ static void read_url_one(struct config_reader *reader, const struct config_key *
     if (!read_url_template(reader, key, node, url, target, &result))
         return;
     if (result != URL_OK)
-        config_reader_fail(reader, node, "%s, expected ws:// or wss://HOST:PORT/PATH", url_mistake(result));
+        config_reader_fail(reader, node, "%s, expected ws:// or wss://HOST:PORT/PATH",
+                           url_mistake(result));
     else
         link->upstream.url_count++;
 }
