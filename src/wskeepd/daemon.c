@@ -206,7 +206,8 @@ static bool become(struct daemon *daemon, const struct user *user)
     if (failed)
         return fail_to_start(daemon, failed, errno ? strerror(errno) : NULL);
     if (geteuid() == 0) {
-        say(daemon, LOG_WARNING, "running-as-root", "running as root; started with --user NAME it gives that up");
+        say(daemon, LOG_WARNING, "running-as-root",
+            "running as root; started with --user NAME it gives that up");
     } else if (user) {
         const struct log_field fields[] = {log_text("user", user->name),
                                            log_number("uid", user->uid)};

@@ -513,7 +513,7 @@ def test_injection_is_refused(scene: Scene, line: str) -> None:
 
 
 def test_every_byte_is_forwarded_or_refused(scene: Scene) -> None:
-    """THREATS 10: what the upstream reads is what the client sent, or nothing at all."""
+    """What the upstream reads is what the client sent, or nothing at all."""
     upstream = Upstream(scene)
     kept = scene.keep(upstream.url, upstream={"forward_headers": ["X-Tag"]})
     sent = []
