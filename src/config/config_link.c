@@ -311,13 +311,15 @@ static void read_url_one(struct config_reader *reader, const struct config_key *
     struct url *url = &link->upstream.urls[link->upstream.url_count];
     struct config_template *target = &link->upstream.targets[link->upstream.url_count];
     enum url_result result = URL_OK;
-    if (!read_url_template(reader, key, node, url, target, &result))
+    bool is_read = read_url_template(reader, key, node, url, target, &result);
+    if (is_read && result == URL_OK) {
+        link->upstream.url_count++;
         return;
-    if (result != URL_OK)
+    }
+    config_template_clear(target); /* it is nobody's */
+    if (is_read)
         config_reader_fail(reader, node, "%s, expected ws:// or wss://HOST:PORT/PATH",
                            url_mistake(result));
-    else
-        link->upstream.url_count++;
 }
 
 void config_read_url(struct config_reader *reader, const struct config_key *key,
