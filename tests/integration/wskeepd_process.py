@@ -33,7 +33,8 @@ Configuration = Union[str, dict[str, Any]]
 
 def is_sanitized() -> bool:
     """Built with a sanitizer: memory bounds do not mean much then."""
-    return b"__asan_init" in WSKEEPD.read_bytes()
+    program = WSKEEPD.read_bytes()
+    return b"__asan_init" in program or b"__tsan_init" in program
 
 
 class Wskeepd:
