@@ -75,13 +75,6 @@ enum lookup_result lookup_begin(struct lookup *lookup, struct worker *worker, co
     return LOOKUP_ASKED;
 }
 
-enum lookup_result lookup_result(const struct lookup *lookup)
-{
-    if (lookup->request)
-        return LOOKUP_ASKED;
-    return lookup->addresses ? LOOKUP_FOUND : LOOKUP_FAILED;
-}
-
 void lookup_clear(struct lookup *lookup)
 {
     stop_waiting(lookup);

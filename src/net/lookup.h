@@ -34,15 +34,13 @@ struct lookup {
 enum lookup_result { LOOKUP_FOUND, LOOKUP_FAILED, LOOKUP_ASKED };
 
 /*
- * Begin.  LOOKUP_ASKED: done is called once, later, and lookup_result() says which it is then;
- * done may clear the lookup.  owner: see pool.h.  patience_ms: addresses that worked are tried
- * when there is no answer for so long; without them the caller's own deadline decides.
+ * Begin.  LOOKUP_ASKED: done is called once, later; there are addresses then, or cause and why say
+ * why not.  done may clear the lookup.  owner: see pool.h.  patience_ms: addresses that worked are
+ * tried when there is no answer for so long; without them the caller's own deadline decides.
  */
 enum lookup_result lookup_begin(struct lookup *lookup, struct worker *worker, const void *owner,
                                 const struct last_good *good, const char *host, uint16_t port,
                                 uint64_t patience_ms, void (*done)(void *argument), void *argument);
-
-enum lookup_result lookup_result(const struct lookup *lookup);
 
 /* Whatever it waits for is not wanted any more.  All zero is allowed. */
 void lookup_clear(struct lookup *lookup);
