@@ -179,7 +179,7 @@ def test_full_outbox_pauses_and_drains(scene: Scene, limit: dict[str, Any]) -> N
     server = scene.websockets_server()
     wire = scene.wire(server)
     wire.refuse()
-    kept = scene.keep(wire.url, delivery=limit)
+    kept = scene.keep(wire.url, listen=scene.unix_listen(), delivery=limit)
     client = scene.websockets_client(kept.url)
     writing = client.send_many([numbered(number, size) for number in range(count)])
     wait_until_still(lambda: client.sent_count)
@@ -248,11 +248,11 @@ def test_inbox_overflow_close(scene: Scene) -> None:
 
 def test_memory_max_bounds_all_sessions(scene: Scene) -> None:
     """memory_max pauses clients whose own limits are not reached, and lets all of it through."""
-    size, count, clients_count = 65536, 500, 4  # each alone has more than memory_max and the kernel hold
+    size, count, clients_count = 65536, 500, 4  # each alone has more than memory_max
     server = scene.websockets_server()
     wire = scene.wire(server)
     wire.refuse()
-    link = scene.link(wire.url)
+    link = scene.link(wire.url, listen=scene.unix_listen())
     daemon = scene.start(link, memory_max="16MiB")
     kept = Kept(daemon, link)
     clients = [scene.websockets_client(kept.url) for _ in range(clients_count)]
@@ -271,9 +271,11 @@ def test_memory_max_bounds_all_sessions(scene: Scene) -> None:
 def test_client_that_never_reads_disturbs_nobody(scene: Scene) -> None:
     """While one client is held back, another one's messages go both ways."""
     server = scene.websockets_server(echo=True)
-    kept = scene.keep(server.url, delivery={"inbox_max_bytes": "16MiB"})
+    kept = scene.keep(
+        server.url, listen=scene.unix_listen(), delivery={"inbox_max_bytes": "16MiB"}
+    )
     slow = scene.websockets_client(kept.url, reading=False)
-    writing = slow.send_many([numbered(number, 65536) for number in range(2000)])
+    writing = slow.send_many([noise(65536)] * 4000)  # more than both and TCP between them hold
     wait_until_still(lambda: slow.sent_count)
     assert not writing.done()
     quick = scene.websockets_client(kept.url)
