@@ -93,9 +93,11 @@ def test_everything_or_a_named_stall(scene: Scene, server_kind: str) -> None:
     wait_until(
         lambda: is_mutual_stall(kept)
         or (len(client.messages) == PUSHED and len(server.messages) == COUNT),
-        lambda: f"all messages; {len(client.messages)} down, {len(server.messages)} up",
+        lambda: f"all messages, not {len(client.messages)} down, {len(server.messages)} up; "
+        f"log:\n{kept.daemon.tail()}",
         120,
     )
+    assert len(server.conversations) == 1, kept.daemon.tail()
     if is_mutual_stall(kept):
         code, _ = client.wait_closed(120)
         assert code == 1013
