@@ -28,6 +28,7 @@ QUICK: dict[str, dict[str, Any]] = {
 class Scene:
     def __init__(self, directory: pathlib.Path) -> None:
         self._directory = directory
+        self._unix_sockets = 0
         self._loop: Optional[LoopThread] = None
         self._clients: list[Any] = []
         self._daemons: list[Wskeepd] = []
@@ -91,6 +92,11 @@ class Scene:
         for section, values in (QUICK if quick else {}).items():
             link[section] = {**values, **sections.pop(section, {})}
         return {**link, **sections}
+
+    def unix_listen(self) -> str:
+        """For who is to be held back: unlike TCP's, a Unix socket's buffers do not grow to 32 MiB."""
+        self._unix_sockets += 1
+        return f"ws+unix:{self._directory}/{self._unix_sockets}.sock"
 
     def launch(self, configuration: Optional[Configuration] = None, **options: Any) -> Wskeepd:
         """Start wskeepd and do not wait for it."""

@@ -259,11 +259,11 @@ def test_node_pauses(scene: Scene) -> None:
     server = scene.websockets_server()
     client = scene.node_client(server.url, reading=False)
     wait_until(lambda: server.is_connected, "the connection")
-    sending = server.send_many([os.urandom(1 << 20) for _ in range(32)])
+    sending = server.send_many([os.urandom(1 << 20)] * 96)
     wait_until_still(lambda: len(client.messages), 0.5)
     assert not sending.done()
     client.read()
-    wait_until(lambda: len(client.messages) == 32, "all messages")
+    wait_until(lambda: len(client.messages) == 96, "all messages", 60)
 
 
 def test_node_pushes_while_it_reads(scene: Scene) -> None:

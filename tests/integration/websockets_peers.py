@@ -189,6 +189,8 @@ class WebsocketsClient:
         self._may_read = asyncio.Event()
         if reading:
             self._may_read.set()
+        if url.startswith("ws+unix:"):
+            url, unix_path = "ws://localhost/", url.removeprefix("ws+unix:")
 
         async def open_connection() -> WebSocketClientProtocol:
             options: dict[str, Any] = {}
