@@ -75,6 +75,7 @@ def test_no_payload_is_special(scene: Scene, server_kind: str, client_kind: str)
     assert server.messages == expected
     assert client.messages == expected
     wait_until(lambda: server.has_acknowledged_all, "a Pong for all of it")
+    wire.settle()
     wire.refuse()
     wire.cut()
     kept.daemon.wait_for_move("waiting", cause="tcp-refused")
