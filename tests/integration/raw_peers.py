@@ -102,6 +102,10 @@ class RawConnection:
         self.socket.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
+        try:
+            self.socket.shutdown(socket.SHUT_RD)  # wakes a thread that reads
+        except OSError:
+            pass
         reset_socket(self.socket)
 
     def close(self) -> None:
