@@ -397,7 +397,7 @@ def test_answer_that_is_not_the_end(scene: Scene, name: str, answer: str) -> Non
 def test_waiting_client_gets_504_and_nothing_passes(scene: Scene, name: str, answer: str) -> None:
     """Its deadline is connect_timeout, however many answers come that are none."""
     answers = Answers(scene, [answer] * 1000)
-    kept = scene.keep(answers.server.url, upstream={"connect_timeout": "700ms"})
+    kept = scene.keep(answers.server.url, upstream={"connect_timeout": "1500ms"})
     client = scene.raw_client(kept.port)
     smuggle(client, waits=True)
     assert client.read_response().status == 504
