@@ -336,6 +336,7 @@ def test_a_machine_that_slept_probes_an_open_link(scene: Scene, tmp_path: pathli
     daemon = scene.launch({"links": [link]}, environment=machine.environment).wait_ready()
     client = scene.client(link["listen"])
     daemon.wait_for_move("open")
+    wait_until(lambda: server.is_connected, "the server to see it as well")
     wait_until_still(lambda: server.latest.pings, 1)
     before = server.latest.pings
     machine.sleep(5000)
