@@ -451,8 +451,8 @@ static void read_head(struct net_session *net, uint8_t *data, size_t bytes)
         head_feed(&client->head, &data, &bytes, &head_bytes, &is_out_of_memory);
     if (is_out_of_memory)
         client_do_refuse(net, 503, "no memory");
-    else if (result == HTTP_HEAD_ERR_TOO_BIG)
-        client_do_refuse(net, 431, http_head_result_text(result));
+    else if (result != HTTP_HEAD_OK && result != HTTP_HEAD_NEED_MORE)
+        client_do_refuse(net, client_handshake_status(result), http_head_result_text(result));
     if (result != HTTP_HEAD_OK || is_out_of_memory)
         return;
     const char *why;

@@ -263,6 +263,11 @@ static struct client_request *request_new(const struct handshake_request *asked,
     return request;
 }
 
+unsigned client_handshake_status(enum http_head_result result)
+{
+    return result == HTTP_HEAD_ERR_TOO_BIG ? 431 : 400;
+}
+
 unsigned client_handshake_check(const struct net_session *net, const uint8_t *data,
                                 size_t head_bytes, struct client_request **request,
                                 const char **why)
@@ -277,7 +282,7 @@ unsigned client_handshake_check(const struct net_session *net, const uint8_t *da
     enum http_head_result parsed = http_head_parse(data, head_bytes, true, &head);
     *why = http_head_result_text(parsed);
     if (parsed != HTTP_HEAD_OK)
-        return parsed == HTTP_HEAD_ERR_TOO_BIG ? 431 : 400;
+        return client_handshake_status(parsed);
     unsigned status = handshake_check_request(&head, &asked, why);
     if (status != 101)
         return status;

@@ -14,4 +14,7 @@ unsigned client_handshake_check(const struct net_session *net, const uint8_t *da
                                 size_t head_bytes, struct client_request **request,
                                 const char **why);
 
+/* The status for a head that is none. */
+unsigned client_handshake_status(enum http_head_result result);
+
 #endif

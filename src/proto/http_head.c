@@ -21,14 +21,16 @@ enum http_head_result http_head_find_end(const uint8_t *data, size_t data_bytes,
                                          size_t *head_bytes)
 {
     size_t limit = data_bytes < HTTP_HEAD_BYTES_MAX ? data_bytes : HTTP_HEAD_BYTES_MAX;
-    size_t at = *scanned > 3 ? *scanned - 3 : 0; /* the end may have begun before */
-    while (at + 4 <= limit) {
-        const uint8_t *cr = memchr(data + at, '\r', limit - 3 - at);
-        if (!cr)
+    size_t at = *scanned;
+    while (at < limit) {
+        const uint8_t *lf = memchr(data + at, '\n', limit - at);
+        if (!lf)
             break;
-        at = (size_t)(cr - data);
-        if (memcmp(cr, "\r\n\r\n", 4) == 0) {
-            *head_bytes = at + 4;
+        at = (size_t)(lf - data);
+        if (at == 0 || lf[-1] != '\r')
+            return HTTP_HEAD_ERR_LINE_END;
+        if (at >= 3 && memcmp(lf - 3, "\r\n", 2) == 0) {
+            *head_bytes = at + 1;
             return HTTP_HEAD_OK;
         }
         at++;

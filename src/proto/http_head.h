@@ -45,7 +45,8 @@ enum http_head_result {
  * work is linear in the bytes that arrive, one at a time or not.
  *
  * Returns HTTP_HEAD_OK with *head_bytes (everything up to and with the empty line),
- * HTTP_HEAD_NEED_MORE, or HTTP_HEAD_ERR_TOO_BIG.
+ * HTTP_HEAD_NEED_MORE, HTTP_HEAD_ERR_TOO_BIG, or HTTP_HEAD_ERR_LINE_END as soon as there is a bare
+ * LF: the end of such a head would be waited for in vain.
  */
 enum http_head_result http_head_find_end(const uint8_t *data, size_t data_bytes, size_t *scanned,
                                          size_t *head_bytes);

@@ -33,6 +33,17 @@ from wire import reset_socket
 SIOCOUTQ = 0x5411
 
 
+def unread_bytes(local_port: int, remote_port: int) -> int:
+    """What waits in the socket between two ports of 127.0.0.1, at the side of local_port."""
+    ends = f":{local_port:04X}", f":{remote_port:04X}"
+    with open("/proc/net/tcp") as table:
+        for line in table:
+            fields = line.split()
+            if fields[1].endswith(ends[0]) and fields[2].endswith(ends[1]):
+                return int(fields[4].split(":")[1], 16)
+    return 0
+
+
 class RawConnection:
     """Either end of a WebSocket: writes what it is told, reads frame by frame."""
 
@@ -81,10 +92,20 @@ class RawConnection:
             "the peer's TCP to acknowledge",
         )
 
+    def wait_read(self) -> None:
+        """Everything written over TCP on this machine was read by the peer's process, too."""
+        self.wait_flushed()
+        near, far = self.socket.getsockname(), self.socket.getpeername()
+        wait_until(lambda: unread_bytes(far[1], near[1]) == 0, "the peer to read")
+
     def fin(self) -> None:
         self.socket.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
+        try:
+            self.socket.shutdown(socket.SHUT_RD)  # wakes a thread that reads
+        except OSError:
+            pass
         reset_socket(self.socket)
 
     def close(self) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import threading
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import pytest
 
 from frames import PONG, Frame
 from messages import check_delivery, numbered
-from polling import wait_until
+from polling import DEADLINE_S, wait_until
 from raw_peers import RawServer, RawServerConnection, ignore_pings
 from scene import Kept, Scene
 
@@ -19,10 +19,14 @@ COUNT = 30
 Answer = Callable[[RawServerConnection, Frame], None]
 
 
-def streaming_server(scene: Scene, answer: Answer) -> RawServer:
+def streaming_server(
+    scene: Scene, answer: Answer, may_open: Optional[threading.Event] = None
+) -> RawServer:
     """It sends a message every now and then, so that it is plainly alive, and answers Pings so."""
 
     def script(connection: RawServerConnection) -> None:
+        if may_open is not None:
+            may_open.wait(DEADLINE_S)
         connection.upgrade()
         over = threading.Event()
 
@@ -106,10 +110,13 @@ class WrongPongs:
 )
 def test_wrong_pongs_acknowledge_nothing(scene: Scene, answer: str) -> None:
     """Without a matching Pong every connection gets all messages again, and the end is named."""
-    server = streaming_server(scene, getattr(WrongPongs(), answer))
+    may_open = threading.Event()
+    server = streaming_server(scene, getattr(WrongPongs(), answer), may_open)
     kept = keep(scene, server)
     client = scene.client(kept.url)
     send_all(client)
+    client.ping()  # all of them wait for the first connection
+    may_open.set()
     assert client.wait_closed(60) == (1014, "wskeep: pong-unsupported")
     assert len(server.conversations) == 3
     for conversation in server.conversations:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import itertools
 import pathlib
 import shutil
@@ -18,7 +17,7 @@ from names import Door, NameServer, Swallower, own_network
 from polling import wait_until
 from raw_peers import RawServer, RawServerConnection, answer_pings
 from scene import Kept, Scene
-from wskeepd_process import Event, Wskeepd, is_sanitized
+from wskeepd_process import Wskeepd, at, is_sanitized
 
 NAME = "game.test"
 THREADS_MAX = 4  #: that look names up
@@ -71,10 +70,6 @@ def put(stack: contextlib.ExitStack, thing: Any) -> Any:
 
 def url_of(name: str, server: Any) -> str:
     return f"ws://{name}:{server.port}/"
-
-
-def at(event: Event) -> float:
-    return datetime.datetime.fromisoformat(event["time"].replace("Z", "+00:00")).timestamp()
 
 
 def connecting_s(kept: Kept, index: int = -1) -> float:
@@ -152,7 +147,7 @@ def test_machine_without_ipv6_does_not_wait_for_it(names: NameServer, inside: Sc
     kept = keep(inside, url_of(NAME, server))
     inside.client(kept.url)
     kept.wait_open(server)
-    assert connecting_s(kept) < 0.24
+    assert connecting_s(kept) < 0.7  # three waits of 250 ms would be more
     lost = keep(inside, url_of("only6.test", server), connect_timeout="20s")
     inside.client(lost.url)
     lost.daemon.wait_for_move("waiting", cause="tcp-unreachable", from_="connecting")

@@ -28,6 +28,7 @@ def test_every_line_is_json_and_every_move_is_there(scene: Scene) -> None:
         client.send(numbered(turn))
         wait_until(lambda: len(server.numbers_seen) == turn + 1, "the message")
         wait_until(lambda: server.has_acknowledged_all, "its Pong")
+        wire.settle()  # the Pong has passed
         strike()
         kept.daemon.wait_for_move("waiting", turn + 1)
     client.close()

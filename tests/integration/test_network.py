@@ -22,7 +22,7 @@ from namespaces import FAR, NEAR, Namespaces
 from polling import let_time_pass, wait_until, wait_until_still
 from raw_peers import RawClient, RawServerConnection, answer_pings
 from scene import Scene
-from wskeepd_process import Wskeepd, is_sanitized
+from wskeepd_process import Wskeepd, at, is_sanitized
 
 PORT = 9000
 
@@ -207,8 +207,8 @@ def test_a_burst_of_changes_is_one_early_attempt(
         net.burst(lines)
         wait_until_still(lambda: len(far.attempts), 1)
     wait_until(lambda: len(far.attempts) == attempts + 2, "the next one", 15)
-    first, second = far.attempts[attempts : attempts + 2]
-    assert second - first > 9.9
+    first, second = [at(move) for move in kept.daemon.moves(to="connecting")[1:3]]
+    assert second - first > 9.9  # by wskeepd's own clock: the far side may hear of them late
 
 
 def test_what_is_no_change_does_nothing(net: Namespaces, far: FarServer, kept: Kept) -> None:
@@ -336,6 +336,7 @@ def test_a_machine_that_slept_probes_an_open_link(scene: Scene, tmp_path: pathli
     daemon = scene.launch({"links": [link]}, environment=machine.environment).wait_ready()
     client = scene.client(link["listen"])
     daemon.wait_for_move("open")
+    wait_until(lambda: server.is_connected, "the server to see it as well")
     wait_until_still(lambda: server.latest.pings, 1)
     before = server.latest.pings
     machine.sleep(5000)

@@ -64,9 +64,9 @@ def test_stopped_daemon_keeps_its_connection(scene: Scene) -> None:
     wire = scene.wire(server)
     kept = scene.keep(
         wire.url,
-        heartbeat={"interval": "1s", "timeout": "2s"},
-        delivery={"ack_timeout": "5s"},
-        client={"heartbeat": {"interval": "1s", "timeout": "2s"}},
+        heartbeat={"interval": "1s", "timeout": "10s"},  # a busy machine is no dead peer
+        delivery={"ack_timeout": "15s"},
+        client={"heartbeat": {"interval": "1s", "timeout": "10s"}},
     )
     client = scene.client(kept.url)
     client.send(numbered(0))

@@ -115,7 +115,7 @@ def test_status_says_what_is_kept_but_not_too_often(
     wait_until_still(lambda: len(manager.taken), 2.5)
     assert manager.texts[-1] == "STATUS=1 link, 1 session, 1 open upstream"
     times = [when for when, text in manager.taken if "STATUS=" in text]
-    assert all(later - earlier > 0.9 for earlier, later in zip(times, times[1:])), times
+    assert len(times) <= times[-1] - times[0] + 2, times  # each may be heard late
 
 
 def test_the_watchdog_hears_only_a_loop_that_turns(scene: Scene, manager: DatagramSocket) -> None:
@@ -124,7 +124,7 @@ def test_the_watchdog_hears_only_a_loop_that_turns(scene: Scene, manager: Datagr
     daemon = scene.launch({"links": []}, environment=environment)
     manager.wait_for("WATCHDOG=1", 5)
     times = [when for when, text in manager.taken if text == "WATCHDOG=1"]
-    assert (times[4] - times[0]) / 4 == pytest.approx(0.2, abs=0.1)
+    assert 0.1 < (times[4] - times[0]) / 4 < 0.4  # on a busy machine, too, before it is too late
     daemon.signal(signal.SIGSTOP)
     wait_until_still(lambda: manager.texts.count("WATCHDOG=1"), 1)
     count = manager.texts.count("WATCHDOG=1")

@@ -367,7 +367,7 @@ def test_server_that_does_not_read(
     scene: Scene, authority: Authority, identity: Identity
 ) -> None:
     """It holds the client back, too."""
-    count, size = 1000, 65536
+    count, size = 2500, 65536  # more than the kernel holds on both legs
     server = server_of(scene, "node", identity)
     kept = keep_listening(
         scene,

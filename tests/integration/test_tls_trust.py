@@ -415,10 +415,10 @@ def test_session_belongs_to_one_server(
         assert reused == [False, True]
 
 
-@pytest.mark.slow(5)
+@pytest.mark.slow(9)
 def test_session_does_not_outlive_its_certificate(scene: Scene, authority: Authority) -> None:
     """Resumed, a server shows no certificate; once the first one has expired, it must."""
-    brief = authority.identity("127.0.0.1", valid_for=datetime.timedelta(seconds=4))
+    brief = authority.identity("127.0.0.1", valid_for=datetime.timedelta(seconds=8))
     server = server_of(scene, "websockets", brief)
     wire = scene.wire(server)
     kept = keep(scene, authority, wire.port)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import pathlib
@@ -29,6 +30,11 @@ LOG_JSON = {"level": "debug", "format": "json"}
 
 Event = dict[str, Any]
 Configuration = Union[str, dict[str, Any]]
+
+
+def at(event: Event) -> float:
+    """When it was logged, in seconds, by wskeepd's own clock."""
+    return datetime.datetime.fromisoformat(event["time"].replace("Z", "+00:00")).timestamp()
 
 
 def is_sanitized() -> bool:

@@ -286,6 +286,85 @@ START_TEST(what_could_be_read_as_something_else_is_not_built)
 }
 END_TEST
 
+/* ---- any request -------------------------------------------------------------------------- */
+
+enum { TEXTS = 8, TEXT_BYTES_MAX = 24, SEEDS = 20000 };
+
+static uint64_t chance;
+
+static unsigned below(unsigned count) /* from a seed (xorshift) */
+{
+    chance ^= chance << 13;
+    chance ^= chance >> 7;
+    chance ^= chance << 17;
+    return (unsigned)(chance >> 20) % count;
+}
+
+/* Mostly what fits, now and then any byte, or one that has a meaning to somebody. */
+static const char *make_text(char *out, const char *front)
+{
+    static const char harmless[] = "abcXYZ019-_.~!*'";
+    static const char telling[] = "\r\n\t :;,/\\\"@#?%=[]{}()<>";
+    size_t bytes = strlen(front);
+    size_t bytes_max = bytes + below(TEXT_BYTES_MAX - 2);
+    unsigned wild = below(3);
+    memcpy(out, front, bytes);
+    while (bytes < bytes_max) {
+        unsigned kind = wild ? 0 : below(8);
+        out[bytes++] = kind == 7   ? (char)(1 + below(255))
+                       : kind == 6 ? telling[below(sizeof telling - 1)]
+                                   : harmless[below(sizeof harmless - 1)];
+    }
+    out[bytes] = '\0';
+    return out;
+}
+
+START_TEST(whatever_is_built_is_read_again_as_it_was_meant)
+{
+    static const char *const header_names[] = {"Cookie", "Authorization", "X-Tag"};
+    char texts[TEXTS][TEXT_BYTES_MAX];
+    struct handshake_request request;
+    unsigned built = 0;
+    for (unsigned seed = 1; seed <= SEEDS; seed++) {
+        chance = seed * 0x9e3779b97f4a7c15u;
+        const char *subprotocols[] = {make_text(texts[0], "a"), make_text(texts[1], "b")};
+        const struct handshake_header headers[] = {
+            {header_names[below(3)], make_text(texts[2], "")},
+            {make_text(texts[3], "X-"), make_text(texts[4], "Bearer ")},
+            {header_names[below(3)], make_text(texts[5], "")}};
+        const struct handshake_ask ask = {.target = make_text(texts[6], "/"),
+                                          .host = make_text(texts[7], "h"),
+                                          .key = rfc_key,
+                                          .subprotocols = subprotocols,
+                                          .subprotocol_count = below(3),
+                                          .headers = headers,
+                                          .header_count = below(4)};
+        if (build(&ask) == 0)
+            continue;
+        built++;
+        take_request(&request);
+        ck_assert_msg(http_text_equals(request.target, ask.target), "seed %u", seed);
+        ck_assert_msg(http_text_equals(request.host, ask.host), "seed %u", seed);
+        ck_assert_msg(http_text_equals(request.key, ask.key), "seed %u", seed);
+        ck_assert_msg(request.subprotocol_count == ask.subprotocol_count, "seed %u", seed);
+        for (size_t i = 0; i < ask.subprotocol_count; i++)
+            ck_assert_msg(http_text_equals(request.subprotocols[i], subprotocols[i]), "seed %u",
+                          seed);
+        size_t own = head.field_count - ask.header_count;
+        ck_assert_msg(own == (ask.subprotocol_count ? 6 : 5), "seed %u", seed);
+        for (size_t i = 0; i < ask.header_count; i++) {
+            const struct http_field *field = &head.fields[own + i];
+            ck_assert_msg(http_text_equals(field->name, headers[i].name), "seed %u", seed);
+            ck_assert_msg(http_text_equals(field->value, headers[i].value), "seed %u", seed);
+        }
+    }
+    ck_assert_uint_gt(built, SEEDS / 10);
+    ck_assert_uint_lt(built, SEEDS - SEEDS / 10);
+}
+END_TEST
+
+/* ---- names -------------------------------------------------------------------------------- */
+
 static const struct {
     const char *name;
     bool is_reserved;
@@ -337,6 +416,7 @@ int main(void)
     tcase_add_test(tcase, a_request_fits_or_is_not_built);
     tcase_add_loop_test(tcase, each_byte_anywhere_comes_back_or_is_refused, 0, PLACE_COUNT);
     LOOP(what_could_be_read_as_something_else_is_not_built, unsafe);
+    tcase_add_test(tcase, whatever_is_built_is_read_again_as_it_was_meant);
     LOOP(some_names_belong_to_the_handshake, names);
 
     Suite *suite = suite_create("handshake_build");

@@ -45,7 +45,7 @@ static const struct {
     {"nothing but its end", TEXT("\r\n\r\n")},
     {"a CR too many before it", TEXT("a\r\n\r\r\n\r\n")},
     {"many CRs", TEXT("\r\r\r\r\n\r\r\n\r\n")},
-    {"LFs alone end nothing (RFC 9112 2.2)", TEXT("a\n\nb\n\r\nc\r\n\r\n")},
+    {"a line end before it", TEXT("\r\na\r\n\r\n")},
     {"a zero byte ends nothing", TEXT("a\0b\r\n\r\n")},
 };
 
@@ -71,6 +71,36 @@ START_TEST(the_end_of_a_head_is_found_wherever_it_is_split)
                       "%s: byte %zu", ends[_i].why, i);
     ck_assert_int_eq(http_head_find_end(text, bytes, &scanned, &head_bytes), HTTP_HEAD_OK);
     ck_assert_uint_eq(head_bytes, bytes);
+}
+END_TEST
+
+static const struct {
+    const char *why;
+    const char *text;
+    size_t good_bytes; /* before the LF that shows it */
+} bare[] = {
+    {"an LF alone (RFC 9112 2.2)", "\n\r\n\r\n", 0},
+    {"lines that end with it", "HTTP/1.1 101 Yes\nA: b\n\n", 16},
+    {"for the empty line", "a\r\nb\r\n\n", 6},
+    {"between right ones", "a\r\nb\nc\r\n\r\n", 4},
+    {"two for one", "a\r\n\nb\r\n\r\n", 3},
+};
+
+/* Nobody waits for an end that such a peer would never send. */
+START_TEST(a_bare_lf_is_refused_when_it_comes)
+{
+    const uint8_t *text = (const uint8_t *)bare[_i].text;
+    size_t scanned = 0;
+    size_t head_bytes = 0;
+    ck_assert_msg(http_head_find_end(text, strlen(bare[_i].text), &scanned, &head_bytes) ==
+                      HTTP_HEAD_ERR_LINE_END,
+                  "%s", bare[_i].why);
+    scanned = 0;
+    for (size_t bytes = 0; bytes <= bare[_i].good_bytes + 1; bytes++)
+        ck_assert_msg(
+            http_head_find_end(text, bytes, &scanned, &head_bytes) ==
+                (bytes <= bare[_i].good_bytes ? HTTP_HEAD_NEED_MORE : HTTP_HEAD_ERR_LINE_END),
+            "%s: %zu bytes", bare[_i].why, bytes);
 }
 END_TEST
 
@@ -426,6 +456,7 @@ int main(void)
     TCase *tcase = tcase_create("http_head");
     tcase_add_checked_fixture(tcase, NULL, forget);
     LOOP(the_end_of_a_head_is_found_wherever_it_is_split, ends);
+    LOOP(a_bare_lf_is_refused_when_it_comes, bare);
     tcase_add_test(tcase, what_follows_a_head_is_not_of_it);
     tcase_add_test(tcase, what_was_scanned_is_not_scanned_again);
     tcase_add_test(tcase, a_head_has_a_limit_and_may_reach_it);
