@@ -94,6 +94,12 @@ static bool read_listen_unix(struct config_reader *reader, const struct config_n
                              const char *path, struct config_listen *listen)
 {
     size_t bytes = strlen(path);
+    if (path[0] == '@') {
+        config_reader_fail(reader, node,
+                           "a name without a file, which anybody may take and enter, expected "
+                           "ws+unix:/PATH");
+        return false;
+    }
     if (path[0] != '/' || path[1] == '/' || path[bytes - 1] == '/') {
         config_reader_fail(reader, node,
                            "\"%.200s\" is no path of a socket, expected "
