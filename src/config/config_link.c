@@ -782,6 +782,7 @@ void config_check_link(struct config_reader *reader, const struct config_node *n
 {
     const struct session_settings *session = &link->session;
     check_tls(reader, node, link);
+    config_check_access(reader, node, link);
     check_at_least(reader, node, "reconnect.max_delay", session->backoff.max_delay_ms,
                    "reconnect.initial_delay", session->backoff.initial_delay_ms,
                    config_value_format_duration);
