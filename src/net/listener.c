@@ -209,8 +209,7 @@ static bool open_unix(struct link *link, const struct config_listen *listen,
 {
     const struct listener_unix_access access = access_of(client, link->worker);
     struct listener_unix made;
-    if (!listener_unix_open(listen->path, &access, link->worker->socket_owner,
-                            &link->worker->chance, &made, error))
+    if (!listener_unix_open(listen->path, &access, &link->worker->chance, &made, error))
         return false;
     struct listener *listener = listener_new(link, listen, made.fd, false);
     if (!listener) {

@@ -133,8 +133,7 @@ static int knock(int name_fd)
     return error;
 }
 
-static bool judge(const struct making *making, const struct stat *found, uid_t owner, uid_t user,
-                  char *error)
+static bool judge(const struct making *making, const struct stat *found, uid_t owner, char *error)
 {
     if (S_ISLNK(found->st_mode))
         return listener_fail(error,
@@ -144,7 +143,7 @@ static bool judge(const struct making *making, const struct stat *found, uid_t o
     if (!S_ISSOCK(found->st_mode))
         return listener_fail(error, "%s is not a socket: remove it, or use another name",
                              making->path);
-    if (found->st_uid != geteuid() && found->st_uid != owner && found->st_uid != user)
+    if (found->st_uid != geteuid() && found->st_uid != owner)
         return listener_fail(error,
                              "%s belongs to another user (uid %u): if nobody needs it, remove it",
                              making->path, (unsigned)found->st_uid);
@@ -163,7 +162,7 @@ static bool judge(const struct making *making, const struct stat *found, uid_t o
 }
 
 /* Only what a crash of ours left behind may be replaced. */
-static bool look(struct making *making, uid_t owner, uid_t user, char *error)
+static bool look(struct making *making, uid_t owner, char *error)
 {
     struct stat found;
     making->stale = openat(making->directory, making->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -171,7 +170,7 @@ static bool look(struct making *making, uid_t owner, uid_t user, char *error)
         return errno == ENOENT || listener_fail(error, "%s", strerror(errno));
     if (fstat(making->stale, &found) != 0)
         return listener_fail(error, "%s", strerror(errno));
-    return judge(making, &found, owner, user, error);
+    return judge(making, &found, owner, error);
 }
 
 /* ---- the new one --------------------------------------------------------------------------- */
@@ -261,10 +260,10 @@ static bool take_name(struct making *making, char *error)
     return listener_fail(error, "%s: somebody else changed it just now", making->path);
 }
 
-static bool make(struct making *making, const struct listener_unix_access *access, uid_t user,
+static bool make(struct making *making, const struct listener_unix_access *access,
                  struct chance *chance, char *error)
 {
-    if (!open_directory(making, error) || !look(making, access->owner, user, error))
+    if (!open_directory(making, error) || !look(making, access->owner, error))
         return false;
     making->made.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (making->made.fd < 0 || !bind_beside(making, chance))
@@ -276,7 +275,7 @@ static bool make(struct making *making, const struct listener_unix_access *acces
     return take_name(making, error);
 }
 
-bool listener_unix_open(const char *path, const struct listener_unix_access *access, uid_t user,
+bool listener_unix_open(const char *path, const struct listener_unix_access *access,
                         struct chance *chance, struct listener_unix *made, char *error)
 {
     if (strlen(path) >= PATH_BYTES)
@@ -287,7 +286,7 @@ bool listener_unix_open(const char *path, const struct listener_unix_access *acc
                             .directory = -1,
                             .stale = -1,
                             .made = {.fd = -1, .name_fd = -1}};
-    bool is_made = make(&making, access, user, chance, error);
+    bool is_made = make(&making, access, chance, error);
     if (is_made) {
         *made = making.made;
     } else {

@@ -24,15 +24,14 @@ struct listener_unix_access {
 
 /*
  * Bind beside path, give the socket its mode, owner and group, listen, and only then put it at
- * path in one step.  What a crash of ours left there is replaced; anything else is refused: a
- * symbolic link, what is no socket, another user's, one that is served, and a directory (or one
- * above it) that everybody can write and that has no sticky bit.
+ * path in one step.  What a crash left there, our own or access->owner's, is replaced; anything
+ * else is refused: a symbolic link, what is no socket, another user's, one that is served, and a
+ * directory (or one above it) that everybody can write and that has no sticky bit.
  *
- * user   whose stale sockets are ours, besides our own and access->owner; (uid_t)-1: nobody's
  * made   out; both descriptors are the caller's
  * error  out, LISTENER_ERROR_BYTES: why not and what to do, when false is returned
  */
-bool listener_unix_open(const char *path, const struct listener_unix_access *access, uid_t user,
+bool listener_unix_open(const char *path, const struct listener_unix_access *access,
                         struct chance *chance, struct listener_unix *made, char *error);
 
 /* Of the socket itself: no name is followed.  False with errno. */

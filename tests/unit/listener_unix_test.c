@@ -88,7 +88,7 @@ static bool open_it(void)
 {
     const struct listener_unix_access access = {
         .mode = 0640, .owner = (uid_t)-1, .group = (gid_t)-1};
-    return listener_unix_open(path, &access, (uid_t)-1, &chance, &made, error);
+    return listener_unix_open(path, &access, &chance, &made, error);
 }
 
 static void refused_with(const char *what)
