@@ -203,14 +203,19 @@ static void put_file(const char *where)
 
 START_TEST(what_is_swapped_in_meanwhile_keeps_its_mode)
 {
+    struct stat before;
     struct stat now;
-    int fd = open(precious, O_CREAT | O_WRONLY, 0600);
-    ck_assert_int_eq(fstat(fd, &now), 0);
-    mode_t before = now.st_mode;
-    after_bind = _i == 0 ? put_symlink : put_file;
+    int fd = -1;
+    if (_i == 2)
+        theirs = socket_at(precious, true); /* of our own user, too */
+    else
+        fd = open(precious, O_CREAT | O_WRONLY, 0600);
+    ck_assert_int_eq(stat(precious, &before), 0);
+    after_bind = _i == 0 ? put_file : put_symlink;
     refused_with("cannot be set");
-    ck_assert_int_eq(fstat(fd, &now), 0);
-    ck_assert_uint_eq(now.st_mode, before);
+    ck_assert_int_eq(fd >= 0 ? fstat(fd, &now) : stat(precious, &now), 0);
+    ck_assert_uint_eq(now.st_ino, before.st_ino);
+    ck_assert_uint_eq(now.st_mode, before.st_mode);
     close(fd);
 }
 END_TEST
@@ -240,7 +245,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_free_name_and_a_stale_one_are_taken, 0, 2);
     tcase_add_loop_test(tcase, what_everybody_can_write_is_refused, 0, 2);
     tcase_add_loop_test(tcase, who_takes_the_name_meanwhile_keeps_it, 0, 2);
-    tcase_add_loop_test(tcase, what_is_swapped_in_meanwhile_keeps_its_mode, 0, 2);
+    tcase_add_loop_test(tcase, what_is_swapped_in_meanwhile_keeps_its_mode, 0, 3);
     tcase_add_test(tcase, access_is_set_on_the_socket_whatever_its_name_is);
 
     Suite *suite = suite_create("listener_unix");
