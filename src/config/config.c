@@ -148,6 +148,8 @@ void link_config_release(struct link_config *link)
     free(link->listens);
     strings_clear(&link->client.allow_origins);
     strings_clear(&link->client.allow_hosts);
+    free(link->client.allow_users.ids);
+    wipe(link->client.token);
     for (size_t i = 0; i < link->upstream.header_count; i++) {
         free(link->upstream.headers[i].name);
         config_template_clear(&link->upstream.headers[i].value);

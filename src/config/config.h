@@ -43,6 +43,11 @@ struct config_strings {
     size_t count;
 };
 
+struct config_users {
+    uid_t *ids;
+    size_t count;
+};
+
 /* Files are named as the daemon opens them; "" for none. */
 struct config_client_tls {
     char *cert; /* and the chain behind it */
@@ -67,10 +72,12 @@ struct config_client {
     gid_t group; /* (gid_t)-1: not set */
     struct config_strings allow_origins;
     struct config_strings allow_hosts;
+    struct config_users allow_users; /* none: every user */
     uint32_t max_clients;
     struct message_limits limits; /* max_message, max_fragments */
     uint64_t handshake_timeout_ms;
     struct config_client_tls tls;
+    char *token; /* "": none is asked for */
 };
 
 enum config_path { CONFIG_PATH_FIXED, CONFIG_PATH_APPEND };

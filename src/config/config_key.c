@@ -264,6 +264,13 @@ void config_key_expected(const struct config_key *key, char *out)
     case CONFIG_HEADER_NAMES:
         text_add(out, "names of header fields");
         break;
+    case CONFIG_USERS:
+        text_add(out, "a list of users' names or numbers");
+        break;
+    case CONFIG_TOKEN:
+        text_add(out, "at most %" PRIu64 " of A-Z, a-z, 0-9 and -._~+/, with = at the end",
+                 key->maximum);
+        break;
     case CONFIG_LIST:
         text_add(out, "a list");
         break;

@@ -1,6 +1,7 @@
 #include "config/config_keys.h"
 
 #include "config/config.h"
+#include "proto/token.h"
 
 #define CONFIG_FIELD(member)                                                                       \
     .offset = offsetof(struct config, member), .bytes = sizeof(((struct config *)0)->member)
@@ -121,15 +122,20 @@ static const struct config_key keys[] = {
      .maximum = 256,
      .text = "Host names that a client may use besides the listener's own address and localhost."},
     {.path = "links[].client.allow_users",
-     .type = CONFIG_LIST,
-     .state = CONFIG_KEY_UNBUILT,
-     .text = "Users that may connect to a Unix socket."},
+     .type = CONFIG_USERS,
+     LINK_FIELD(client.allow_users),
+     .maximum = 256,
+     .text = "Users whose processes may connect, on a link that listens on Unix sockets only; []: "
+             "everybody whom mode lets in."},
     {.path = "links[].client.token",
-     .type = CONFIG_TEXT,
-     .state = CONFIG_KEY_UNBUILT,
+     .type = CONFIG_TOKEN,
+     LINK_FIELD(client.token),
+     .maximum = TOKEN_BYTES_MAX,
      .preset = "",
      .is_secret = true,
-     .text = "What a client must show."},
+     .text =
+         "What a client must show, as Authorization: Bearer TOKEN or ?wskeep-token=TOKEN, which "
+         "are not forwarded; \"\": nothing."},
     {.path = "links[].client.max_clients",
      .type = CONFIG_COUNT,
      LINK_FIELD(client.max_clients),

@@ -34,7 +34,9 @@ enum config_key_type {
     CONFIG_HOSTS,
     CONFIG_SUBPROTOCOLS,
     CONFIG_HEADER_NAMES,
-    CONFIG_LIST, /* of an unbuilt feature: only [] is accepted */
+    CONFIG_USERS, /* struct config_users; maximum: items */
+    CONFIG_TOKEN, /* char *; what a header can show */
+    CONFIG_LIST,  /* of an unbuilt feature: only [] is accepted */
 
     /* With a function of their own in the reader. */
     CONFIG_LINKS,

@@ -94,6 +94,12 @@ static bool read_listen_unix(struct config_reader *reader, const struct config_n
                              const char *path, struct config_listen *listen)
 {
     size_t bytes = strlen(path);
+    if (path[0] == '@') {
+        config_reader_fail(reader, node,
+                           "a name without a file, which anybody may take and enter, expected "
+                           "ws+unix:/PATH");
+        return false;
+    }
     if (path[0] != '/' || path[1] == '/' || path[bytes - 1] == '/') {
         config_reader_fail(reader, node,
                            "\"%.200s\" is no path of a socket, expected "
@@ -776,6 +782,7 @@ void config_check_link(struct config_reader *reader, const struct config_node *n
 {
     const struct session_settings *session = &link->session;
     check_tls(reader, node, link);
+    config_check_access(reader, node, link);
     check_at_least(reader, node, "reconnect.max_delay", session->backoff.max_delay_ms,
                    "reconnect.initial_delay", session->backoff.initial_delay_ms,
                    config_value_format_duration);

@@ -1,6 +1,6 @@
 /*
- * The reader's two halves: config_yaml.c walks the tree by the table of keys, config_link.c reads
- * what takes more than a row.
+ * The reader's parts: config_yaml.c walks the tree by the table of keys, config_link.c and
+ * config_access.c read what takes more than a row.
  */
 #ifndef WSKEEP_CONFIG_CONFIG_READER_H
 #define WSKEEP_CONFIG_CONFIG_READER_H
@@ -64,6 +64,10 @@ void config_read_host(struct config_reader *reader, const struct config_key *key
                       const struct config_node *node, char **field);
 void config_read_strings(struct config_reader *reader, const struct config_key *key,
                          const struct config_node *node, struct config_strings *strings);
+void config_read_users(struct config_reader *reader, const struct config_key *key,
+                       const struct config_node *node, struct config_users *users);
+void config_read_token(struct config_reader *reader, const struct config_key *key,
+                       const struct config_node *node, char **token);
 void config_read_close_rules(struct config_reader *reader, const struct config_key *key,
                              const struct config_node *node, struct link_config *link);
 void config_read_range(struct config_reader *reader, const struct config_key *key,
@@ -72,6 +76,10 @@ void config_read_range(struct config_reader *reader, const struct config_key *ke
 /* What several keys say together. */
 void config_check_link(struct config_reader *reader, const struct config_node *node,
                        const struct link_config *link);
+
+/* And of those, what decides who is let in. */
+void config_check_access(struct config_reader *reader, const struct config_node *node,
+                         const struct link_config *link);
 
 /* The presets of a row: number in its field's width, or a copy of its text.  False: no memory. */
 bool config_preset(const struct config_key *key, void *base);

@@ -207,6 +207,12 @@ static void read_key(struct config_reader *reader, const struct config_key *key,
     case CONFIG_HEADER_NAMES:
         config_read_strings(reader, key, node, (void *)((char *)base + key->offset));
         return;
+    case CONFIG_USERS:
+        config_read_users(reader, key, node, (void *)((char *)base + key->offset));
+        return;
+    case CONFIG_TOKEN:
+        config_read_token(reader, key, node, (char **)(void *)((char *)base + key->offset));
+        return;
     case CONFIG_LINKS:
         read_links(reader, node);
         return;

@@ -1,112 +1,14 @@
-/* Who is let in. */
+/* What a client asks for, and what of it the upstream is told. */
 #include "net/client_handshake.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/socket.h>
 
 #include "config/config.h"
+#include "net/client_access.h"
 #include "net/digest.h"
 #include "net/link.h"
 #include "net/relay.h"
-
-/* ---- Host: a name that was rebound to this machine shall not get a page in ---------------- */
-
-static bool text_is(struct http_text text, const char *name, size_t name_bytes)
-{
-    return text.bytes == name_bytes && strncasecmp(text.at, name, name_bytes) == 0;
-}
-
-/* The host without its port: "[::1]:80" -> "[::1]".  A port is digits, or it is none. */
-static struct http_text without_port(struct http_text host)
-{
-    size_t at = host.bytes;
-    while (at > 0 && host.at[at - 1] >= '0' && host.at[at - 1] <= '9')
-        at--;
-    if (at > 0 && at < host.bytes && host.at[at - 1] == ':')
-        host.bytes = at - 1;
-    return host;
-}
-
-/* name alone, or with the listener's own port. */
-static bool host_is(struct http_text host, const char *name, uint16_t port)
-{
-    char with_port[URL_HOST_BYTES_MAX + 16];
-    const char *open = strchr(name, ':') && name[0] != '[' ? "[" : "";
-    const char *close = *open ? "]" : "";
-    int all =
-        snprintf(with_port, sizeof(with_port), "%s%s%s:%u", open, name, close, (unsigned)port);
-    if (all < 0 || (size_t)all >= sizeof(with_port))
-        return false;
-    size_t alone = (size_t)(strrchr(with_port, ':') - with_port);
-    return text_is(host, with_port, (size_t)all) || text_is(host, with_port, alone);
-}
-
-/* Where the client has reached us. */
-struct local {
-    char address[INET6_ADDRSTRLEN];
-    uint16_t port;
-};
-
-static bool local_read(int fd, struct local *local)
-{
-    struct sockaddr_storage address;
-    socklen_t bytes = sizeof(address);
-    if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0)
-        return false;
-    if (address.ss_family == AF_INET) {
-        const struct sockaddr_in *four = (const struct sockaddr_in *)(void *)&address;
-        local->port = ntohs(four->sin_port);
-        return inet_ntop(AF_INET, &four->sin_addr, local->address, sizeof(local->address));
-    }
-    if (address.ss_family != AF_INET6)
-        return false;
-    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(void *)&address;
-    local->port = ntohs(six->sin6_port);
-    if (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr)) /* a socket of systemd may take both families */
-        return inet_ntop(AF_INET, &six->sin6_addr.s6_addr[12], local->address,
-                         sizeof(local->address));
-    return inet_ntop(AF_INET6, &six->sin6_addr, local->address, sizeof(local->address));
-}
-
-static bool host_is_allowed(const struct net_session *net, struct http_text host)
-{
-    static const char *const own[] = {"localhost", "127.0.0.1", "::1"};
-    const struct config_listen *listen = net->client.listen;
-    const struct config_strings *allowed = &net->config->client.allow_hosts;
-    struct local local;
-    if (!local_read(net->client.conn.fd, &local))
-        return false;
-    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
-        if (host_is(host, own[i], local.port))
-            return true;
-    if (host_is(host, local.address, local.port) ||
-        (listen->host && host_is(host, listen->host, local.port)))
-        return true;
-    struct http_text name = without_port(host);
-    for (size_t i = 0; i < allowed->count; i++) {
-        const char *item = allowed->items[i];
-        if (text_is(host, item, strlen(item)) || text_is(name, item, strlen(item)))
-            return true;
-    }
-    return false;
-}
-
-/* ---- Origin: only browsers send one, and only listed pages are let in ---------------------- */
-
-static bool origin_is_allowed(const struct config_strings *allowed, struct http_text origin)
-{
-    if (!origin.at)
-        return true;
-    for (size_t i = 0; i < allowed->count; i++)
-        if (http_text_equals(origin, allowed->items[i]))
-            return true;
-    return false;
-}
 
 /* ---- subprotocols -------------------------------------------------------------------------- */
 
@@ -208,20 +110,21 @@ static bool is_forwarded(const struct config_upstream *upstream, const struct ht
     return false;
 }
 
-/* False when it is more than a request may hold beside all the rest. */
+/* keeps_authorization: it is for us.  False when it is more than a request may hold beside all the
+ * rest. */
 static bool forward_make(const struct config_upstream *upstream, const struct http_head *head,
-                         struct forward *forward)
+                         bool keeps_authorization, struct forward *forward)
 {
     *forward = (struct forward){0};
     for (size_t i = 0; i < head->field_count; i++) {
         const struct http_field *field = &head->fields[i];
-        if (!is_forwarded(upstream, head, field->name))
+        bool is_authorization = http_text_equals_nocase(field->name, "Authorization");
+        if (!is_forwarded(upstream, head, field->name) || (is_authorization && keeps_authorization))
             continue;
         forward->fields[forward->count++] = field;
         forward->bytes += field->name.bytes + field->value.bytes + 2;
         if (!is_configured(upstream, field->name) && field->value.bytes > 0 &&
-            (http_text_equals_nocase(field->name, "Authorization") ||
-             http_text_equals_nocase(field->name, "Cookie")))
+            (is_authorization || http_text_equals_nocase(field->name, "Cookie")))
             forward->has_credential = true;
     }
     return forward->bytes <= CLIENT_FORWARD_BYTES_MAX;
@@ -278,6 +181,7 @@ unsigned client_handshake_check(const struct net_session *net, const uint8_t *da
     struct offer offer;
     struct forward forward;
     char target[URL_TARGET_BYTES_MAX + 1];
+    bool shows_token_in_header;
 
     enum http_head_result parsed = http_head_parse(data, head_bytes, true, &head);
     *why = http_head_result_text(parsed);
@@ -286,12 +190,9 @@ unsigned client_handshake_check(const struct net_session *net, const uint8_t *da
     unsigned status = handshake_check_request(&head, &asked, why);
     if (status != 101)
         return status;
-    *why = "host";
-    if (!net->client.conn.is_unix && !host_is_allowed(net, asked.host))
-        return 403;
-    *why = "origin";
-    if (!origin_is_allowed(&config->client.allow_origins, asked.origin))
-        return 403;
+    status = client_access_check(net, &head, &asked, &shows_token_in_header, why);
+    if (status != 101)
+        return status;
     *why = "max_clients";
     if (net->link->client_count >= config->client.max_clients)
         return 503;
@@ -305,7 +206,7 @@ unsigned client_handshake_check(const struct net_session *net, const uint8_t *da
     if (!target_make(&config->upstream, asked.target, target))
         return 400;
     *why = "forward_headers";
-    if (!forward_make(&config->upstream, &head, &forward))
+    if (!forward_make(&config->upstream, &head, shows_token_in_header, &forward))
         return 431;
     *why = "no memory";
     *request = request_new(&asked, &offer, target, &forward);

@@ -1,5 +1,5 @@
 /*
- * Who is let in: the checks of a client's handshake, and what it asks for.
+ * A client's handshake: its checks, and what it asks for.
  */
 #ifndef WSKEEP_NET_CLIENT_HANDSHAKE_H
 #define WSKEEP_NET_CLIENT_HANDSHAKE_H

@@ -41,6 +41,16 @@ void conn_secure(struct conn *conn, struct conn_tls *tls)
     conn_tls_begin(conn);
 }
 
+bool conn_peer_user(const struct conn *conn, uid_t *uid)
+{
+    struct ucred peer;
+    socklen_t bytes = sizeof(peer);
+    if (!conn->is_unix || getsockopt(conn->fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) != 0)
+        return false;
+    *uid = peer.uid;
+    return true;
+}
+
 int conn_detach(struct conn *conn)
 {
     int fd = conn->fd;

@@ -118,6 +118,9 @@ void conn_shut(struct conn *conn);
  */
 void conn_probe(const struct conn *conn, uint64_t *acked_offset, bool *in_flight);
 
+/* The user whose process has connected to our Unix socket.  False: it is none, or nobody knows. */
+bool conn_peer_user(const struct conn *conn, uid_t *uid);
+
 /* Small messages shall not wait for each other (TCP_NODELAY). */
 void conn_set_no_delay(int fd);
 

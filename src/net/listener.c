@@ -1,7 +1,6 @@
 /* Where clients connect. */
 #include "net/listener.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -11,16 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "config/config.h"
 #include "net/handover.h"
 #include "net/link.h"
+#include "net/listener_unix.h"
 #include "net/relay.h"
-
-enum { LISTENER_BACKLOG = 4096, LISTENER_NAME_TRIES = 100 }; /* the kernel caps the backlog */
 
 /* ---- accepting ----------------------------------------------------------------------------- */
 
@@ -91,37 +87,33 @@ static struct listener *listener_new(struct link *link, const struct config_list
     listener->link = link;
     listener->listen = listen;
     listener->fd = fd;
+    listener->name_fd = -1;
     listener->is_lent = is_lent;
     event_assign(&listener->event, worker->base, fd, EV_READ | EV_PERSIST, on_client, listener);
     return listener;
 }
 
-/* A Unix socket whose name still leads to it. */
-static bool name_is_ours(const struct listener *listener)
-{
-    struct stat now;
-    return listener->inode != 0 && lstat(listener->listen->path, &now) == 0 &&
-           now.st_ino == listener->inode && now.st_dev == listener->device;
-}
-
 bool listener_is_reachable(const struct listener *listener)
 {
-    return listener->inode == 0 || name_is_ours(listener);
+    return listener->name_fd < 0 || listener_unix_is_at(listener->name_fd, listener->listen->path);
 }
 
 void listener_close(struct listener *listener)
 {
     event_del(&listener->event);
     timers_remove(&listener->worker->timers, &listener->timer);
-    if (name_is_ours(listener))
-        (void)unlink(listener->listen->path); /* read-only by now: it stays, stale */
+    if (listener->name_fd >= 0) {
+        if (listener_is_reachable(listener))
+            (void)unlink(listener->listen->path); /* read-only by now: it stays, stale */
+        close(listener->name_fd);
+    }
     if (!listener->is_lent)
         close(listener->fd);
     LIST_REMOVE(listener, entry);
     free(listener);
 }
 
-__attribute__((format(printf, 2, 3))) static bool fail(char *error, const char *format, ...)
+bool listener_fail(char *error, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -166,7 +158,7 @@ static bool open_tcp(struct link *link, const struct config_listen *listen,
     snprintf(port, sizeof(port), "%u", (unsigned)listen->port);
     int failure = getaddrinfo(listen->host, port, &hints, &addresses);
     if (failure)
-        return fail(error, "%s", gai_strerror(failure));
+        return listener_fail(error, "%s", gai_strerror(failure));
 
     int absent = 0;
     bool is_open = false;
@@ -178,7 +170,7 @@ static bool open_tcp(struct link *link, const struct config_listen *listen,
         }
         struct listener *listener = fd >= 0 ? listener_new(link, listen, fd, false) : NULL;
         if (!listener) {
-            (void)fail(error, "%s", strerror(fd < 0 ? errno : ENOMEM));
+            (void)listener_fail(error, "%s", strerror(fd < 0 ? errno : ENOMEM));
             freeaddrinfo(addresses);
             return false;
         }
@@ -186,100 +178,25 @@ static bool open_tcp(struct link *link, const struct config_listen *listen,
         is_open = true;
     }
     freeaddrinfo(addresses);
-    return is_open || fail(error, "%s", strerror(absent));
+    return is_open || listener_fail(error, "%s", strerror(absent));
 }
 
 /* ---- Unix ---------------------------------------------------------------------------------- */
 
-static bool path_fits(const char *path)
+static struct listener_unix_access access_of(const struct config_client *client,
+                                             const struct worker *worker)
 {
-    return strlen(path) < sizeof(((struct sockaddr_un *)NULL)->sun_path);
-}
-
-static struct sockaddr_un unix_address(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    assert(path_fits(path));
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    return address;
-}
-
-/* Does anybody serve the socket at path?  errno of the attempt; 0: yes. */
-static int knock(const char *path)
-{
-    const struct sockaddr_un address = unix_address(path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return errno;
-    int error = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 ? 0 : errno;
-    close(fd);
-    return error;
-}
-
-/* Only what a crash of ours left behind may be replaced. */
-static bool may_replace(const char *path, const struct config_client *client, char *error)
-{
-    struct stat found;
-    if (lstat(path, &found) != 0)
-        return errno == ENOENT || fail(error, "%s", strerror(errno));
-    if (!S_ISSOCK(found.st_mode))
-        return fail(error, "%s is not a socket", path);
-    if (geteuid() != 0 && found.st_uid != geteuid() && found.st_uid != client->owner)
-        return fail(error, "%s belongs to another user", path);
-    switch (knock(path)) {
-    case ECONNREFUSED:
-        return true;
-    case 0:
-    case EAGAIN: /* so busy that its queue is full */
-        return fail(error, "%s is already served", path);
-    default:
-        return fail(error, "%s: %s", path, strerror(errno));
-    }
-}
-
-/* Bind to a name beside path that nobody has.  False with errno. */
-static bool bind_beside(int fd, const char *path, struct worker *worker, char *name)
-{
-    const char *slash = strrchr(path, '/');
-    int directory_bytes = slash ? (int)(slash - path) + 1 : 0;
-    for (int i = 0; i < LISTENER_NAME_TRIES; i++) {
-        uint16_t number;
-        chance_fill(&worker->chance, &number, sizeof(number));
-        int bytes = snprintf(name, sizeof(((struct sockaddr_un *)NULL)->sun_path), "%.*s.%04x",
-                             directory_bytes, path, (unsigned)number);
-        if (bytes < 0 || (size_t)bytes >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
-            errno = ENAMETOOLONG;
-            return false;
-        }
-        const struct sockaddr_un address = unix_address(name);
-        if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
-            return true;
-        if (errno != EADDRINUSE)
-            return false;
-    }
-    return false;
-}
-
-static bool set_access(const char *name, const struct config_client *client,
-                       const struct worker *worker)
-{
-    struct stat now;
-    uid_t owner = client->owner != (uid_t)-1 ? client->owner : worker->socket_owner;
-    gid_t group = client->group != (gid_t)-1 ? client->group : worker->socket_group;
-    if (lstat(name, &now) != 0)
-        return false;
-    /* What is right already is left alone: after --user we may not be able to say it again. */
-    bool is_theirs =
-        (owner == (uid_t)-1 || owner == now.st_uid) && (group == (gid_t)-1 || group == now.st_gid);
-    bool has_mode = (now.st_mode & 07777) == client->mode;
-    return (has_mode || chmod(name, client->mode) == 0) &&
-           (is_theirs || lchown(name, owner, group) == 0);
+    return (struct listener_unix_access){
+        .mode = client->mode,
+        .owner = client->owner != (uid_t)-1 ? client->owner : worker->socket_owner,
+        .group = client->group != (gid_t)-1 ? client->group : worker->socket_group};
 }
 
 void listener_set_access(const struct listener *listener, const struct config_client *client)
 {
     const char *name = listener->link->config->name;
-    if (!name_is_ours(listener) || set_access(listener->listen->path, client, listener->worker))
+    const struct listener_unix_access access = access_of(client, listener->worker);
+    if (listener->name_fd < 0 || listener_unix_set_access(listener->name_fd, &access))
         return;
     const struct log_field fields[] = {log_text("link", name),
                                        log_text("address", listener->listen->text),
@@ -287,49 +204,21 @@ void listener_set_access(const struct listener *listener, const struct config_cl
     log_line(listener->worker->log, LOG_ERROR, "access-unchanged", NULL, fields, 3);
 }
 
-/* Mode, owner and listening come before the name: nobody meets a half-made socket there. */
-static bool settle(int fd, const char *name, const struct listener *listener,
-                   const struct config_client *client, char *error)
-{
-    if (!set_access(name, client, listener->worker))
-        return fail(error, "its mode, owner and group cannot be set: %s", strerror(errno));
-    return (listen(fd, LISTENER_BACKLOG) == 0 && rename(name, listener->listen->path) == 0) ||
-           fail(error, "%s", strerror(errno));
-}
-
 static bool open_unix(struct link *link, const struct config_listen *listen,
                       const struct config_client *client, struct listener_list *list, char *error)
 {
-    char name[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
-    struct stat made;
-    if (!path_fits(listen->path))
-        return fail(error, "the path is too long for a socket: %zu bytes, %zu at most",
-                    strlen(listen->path), sizeof(name) - 1);
-    if (!may_replace(listen->path, client, error))
+    const struct listener_unix_access access = access_of(client, link->worker);
+    struct listener_unix made;
+    if (!listener_unix_open(listen->path, &access, &link->worker->chance, &made, error))
         return false;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return fail(error, "%s", strerror(errno));
-    if (!bind_beside(fd, listen->path, link->worker, name)) {
-        (void)fail(error, "%s", strerror(errno));
-        close(fd);
-        return false;
-    }
-    struct listener *listener = listener_new(link, listen, fd, false);
+    struct listener *listener = listener_new(link, listen, made.fd, false);
     if (!listener) {
-        (void)unlink(name);
-        return fail(error, "%s", strerror(ENOMEM));
+        (void)unlink(listen->path);
+        close(made.name_fd);
+        return listener_fail(error, "%s", strerror(ENOMEM));
     }
+    listener->name_fd = made.name_fd;
     LIST_INSERT_HEAD(list, listener, entry);
-    if (!settle(fd, name, listener, client, error)) {
-        (void)unlink(name);
-        listener_close(listener);
-        return false;
-    }
-    if (lstat(listen->path, &made) == 0) {
-        listener->device = made.st_dev;
-        listener->inode = made.st_ino;
-    }
     return true;
 }
 
@@ -345,8 +234,8 @@ static bool fail_unknown(const struct handover *handover, char *error)
         used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "",
                                  handover->sockets[i].name);
     if (names[0] == '\0')
-        return fail(error, "no socket was handed over");
-    return fail(error, "no socket of this name was handed over, only %s", names);
+        return listener_fail(error, "no socket was handed over");
+    return listener_fail(error, "no socket of this name was handed over, only %s", names);
 }
 
 static bool open_handed_over(struct link *link, const struct config_listen *listen,
@@ -360,13 +249,13 @@ static bool open_handed_over(struct link *link, const struct config_listen *list
             continue;
         const char *why = handover_check(socket->fd);
         if (why)
-            return fail(error, "%s", why);
+            return listener_fail(error, "%s", why);
         int flags = fcntl(socket->fd, F_GETFL);
         if (flags < 0 || fcntl(socket->fd, F_SETFL, flags | O_NONBLOCK) != 0)
-            return fail(error, "%s", strerror(errno));
+            return listener_fail(error, "%s", strerror(errno));
         struct listener *listener = listener_new(link, listen, socket->fd, true);
         if (!listener)
-            return fail(error, "%s", strerror(ENOMEM));
+            return listener_fail(error, "%s", strerror(ENOMEM));
         LIST_INSERT_HEAD(list, listener, entry);
         is_open = true;
     }

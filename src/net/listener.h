@@ -21,7 +21,8 @@ struct worker;
 enum {
     LISTENER_ACCEPT_COUNT_MAX = 64, /* in one callback: others want to be served too */
     LISTENER_PAUSE_MS = 100,        /* when no descriptor is left */
-    LISTENER_ERROR_BYTES = 256
+    LISTENER_ERROR_BYTES = 384,
+    LISTENER_BACKLOG = 4096 /* the kernel caps it */
 };
 
 struct listener {
@@ -31,9 +32,8 @@ struct listener {
     int fd;
     struct event event;
     struct timer timer; /* the end of a pause */
-    dev_t device;       /* of a Unix socket's name: to remove only our own */
-    ino_t inode;
-    bool is_lent; /* handed over: fd stays open when the listener closes */
+    int name_fd;        /* of a Unix socket of ours: itself, by O_PATH; -1: it is none */
+    bool is_lent;       /* handed over: fd stays open when the listener closes */
     bool shortage_is_logged;
     struct link *next_link; /* while a reload is prepared: whose it will be; NULL: nobody's */
     const struct config_listen *next_listen;
@@ -51,7 +51,10 @@ LIST_HEAD(listener_list, listener);
 bool listener_open(struct link *link, const struct config_listen *listen,
                    const struct config_client *client, struct listener_list *list, char *error);
 
-/* A reload: give the Unix socket the mode and owner of today, if its name is still ours. */
+/* Write why listener_open() cannot.  Returns false. */
+__attribute__((format(printf, 2, 3))) bool listener_fail(char *error, const char *format, ...);
+
+/* A reload: give the Unix socket the mode and owner of today. */
 void listener_set_access(const struct listener *listener, const struct config_client *client);
 
 /* False for a Unix socket whose name is gone, or leads to another: nobody finds it. */

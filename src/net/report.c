@@ -312,10 +312,15 @@ void report_client_refused(const struct net_session *net, unsigned status, const
 {
     struct line line = {0};
     const char *name = net->config->name;
+    uid_t uid;
     say(&line, "%s: refused a client with %u (%s)", name, status, why);
     field_text(&line, "link", name);
     field_number(&line, "status", status);
     field_text(&line, "why", why);
+    if (conn_peer_user(&net->client.conn, &uid)) {
+        say(&line, ", uid %" PRIu64, (uint64_t)uid);
+        field_number(&line, "uid", uid);
+    }
     line_end(&line, net->worker, LOG_WARNING, "client-refused");
 }
 

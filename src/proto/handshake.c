@@ -110,6 +110,30 @@ static unsigned check_request_line(const struct http_head *head, const char **wh
     return 101;
 }
 
+/*
+ * RFC 9112 3.2: a path; or a URL, whose host is the one that is asked for, whatever Host says
+ * (3.2.2).  Who uses both must be allowed to.
+ */
+static bool read_target(struct handshake_request *request)
+{
+    static const char *const schemes[] = {"http://", "https://", "ws://", "wss://"};
+    struct http_text target = request->target;
+    if (target.at[0] == '/')
+        return true;
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        size_t bytes = strlen(schemes[i]);
+        if (target.bytes < bytes || strncasecmp(target.at, schemes[i], bytes) != 0)
+            continue;
+        struct http_text host = {.at = target.at + bytes};
+        while (host.at + host.bytes < target.at + target.bytes &&
+               !strchr("/?#", host.at[host.bytes]))
+            host.bytes++;
+        request->has_target_host = true;
+        return host_parse(host, &request->target_host);
+    }
+    return false;
+}
+
 static unsigned check_upgrade(const struct http_head *head, const char **why)
 {
     if (!http_head_has_token(head, "Upgrade", "websocket"))
@@ -135,6 +159,10 @@ unsigned handshake_check_request(const struct http_head *head, struct handshake_
         return status;
     if (http_head_count(head, "Host") != 1)
         return refuse(400, "exactly one Host expected", why);
+    if (!host_parse(http_head_field(head, "Host", 0)->value, &request->host))
+        return refuse(400, "Host malformed", why);
+    if (!read_target(request))
+        return refuse(400, "a path expected", why);
     if (http_head_count(head, "Content-Length") || http_head_count(head, "Transfer-Encoding"))
         return refuse(400, "a body is not allowed", why);
     status = check_upgrade(head, why);
@@ -148,7 +176,6 @@ unsigned handshake_check_request(const struct http_head *head, struct handshake_
     if (!read_subprotocols(head, request))
         return refuse(400, "Sec-WebSocket-Protocol malformed", why);
     request->key = key->value;
-    request->host = http_head_field(head, "Host", 0)->value;
     if (http_head_count(head, "Origin"))
         request->origin = http_head_field(head, "Origin", 0)->value;
     return 101;
@@ -207,6 +234,8 @@ static const char *status_phrase(unsigned status)
     switch (status) {
     case 400:
         return "Bad Request";
+    case 401:
+        return "Unauthorized";
     case 403:
         return "Forbidden";
     case 404:
@@ -243,6 +272,8 @@ size_t handshake_build_refusal(unsigned status, const char *why, char *out, size
                      "Connection: Upgrade, close\r\n");
     else
         put(&writer, "Connection: close\r\n");
+    if (status == 401) /* RFC 6750 3 */
+        put(&writer, "WWW-Authenticate: Bearer realm=\"wskeep\"\r\n");
     if (status == 405)
         put(&writer, "Allow: GET\r\n");
     put(&writer,
@@ -280,8 +311,8 @@ static bool ask_is_safe(const struct handshake_ask *ask)
     for (const char *c = ask->target; *c; c++)
         if (*c <= ' ' || *c > '~')
             return false;
-    if (!*ask->host || strpbrk(ask->host, " \t") ||
-        !http_is_field_value(ask->host, strlen(ask->host)))
+    struct host host;
+    if (!host_parse((struct http_text){.at = ask->host, .bytes = strlen(ask->host)}, &host))
         return false;
     for (size_t i = 0; i < ask->subprotocol_count; i++)
         if (!http_is_token(ask->subprotocols[i], strlen(ask->subprotocols[i])))

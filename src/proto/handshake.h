@@ -6,6 +6,7 @@
 #ifndef WSKEEP_PROTO_HANDSHAKE_H
 #define WSKEEP_PROTO_HANDSHAKE_H
 
+#include "proto/host.h"
 #include "proto/http_head.h"
 
 enum {
@@ -27,7 +28,9 @@ void handshake_key(const uint8_t random[16], char key[HANDSHAKE_KEY_BYTES + 1]);
 /* What a client asked for.  Texts point into the head that was parsed. */
 struct handshake_request {
     struct http_text target;
-    struct http_text host;
+    struct host host;
+    struct host target_host; /* of a target in absolute form, which names one itself */
+    bool has_target_host;
     struct http_text origin; /* at is NULL when the client sent none */
     struct http_text key;
     struct http_text subprotocols[HANDSHAKE_SUBPROTOCOL_COUNT_MAX];
@@ -37,7 +40,8 @@ struct handshake_request {
 /*
  * Check a client's head against 4.2.1.  Returns 101 and fills *request, or the HTTP status of
  * the refusal with *why in a few words for the answer's body and the log:
- *   400 malformed (HTTP/1.0, Host missing or twice, key missing, twice or not base64 of 16 bytes,
+ *   400 malformed (HTTP/1.0, Host missing, twice or not to be read, a target that is neither a path
+ *       nor a URL of http or https, key missing, twice or not base64 of 16 bytes,
  *       a body announced, a token list malformed, two Origins, ...)
  *   405 a method that is not GET
  *   426 no Upgrade: websocket, or a version other than 13 (the answer names 13, 4.2.2)
@@ -54,7 +58,8 @@ size_t handshake_build_response(const char accept[HANDSHAKE_ACCEPT_BYTES + 1],
                                 const char *subprotocol, char *out, size_t out_bytes);
 
 /* Build a refusal: status, a text/plain body `wskeep: WHY`, Connection: close; with 426 also
- * Upgrade and Sec-WebSocket-Version.  Returns its bytes, or 0 when it does not fit. */
+ * Upgrade and Sec-WebSocket-Version, with 401 WWW-Authenticate.  Returns its bytes, or 0 when it
+ * does not fit. */
 size_t handshake_build_refusal(unsigned status, const char *why, char *out, size_t out_bytes);
 
 struct handshake_header {
@@ -81,7 +86,8 @@ bool handshake_header_is_reserved(const char *name);
 /*
  * Build the request head (4.1).  Returns its bytes, or 0 when it does not fit or a value could
  * be read as something else: CR, LF, NUL or another control character, a name or subprotocol
- * that is no token, a space in the target, blanks around a header's value, a reserved name.
+ * that is no token, a Host that is none, a space in the target, blanks around a header's value, a
+ * reserved name.
  */
 size_t handshake_build_request(const struct handshake_ask *ask, char *out, size_t out_bytes);
 

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "proto/percent.h"
+
 const char *url_result_text(enum url_result result)
 {
     static const char *const texts[URL_RESULT_COUNT] = {
@@ -152,30 +154,6 @@ void url_place(const char *host, bool host_is_ipv6, uint16_t port, char *out)
 
 /* ---- path: append ------------------------------------------------------------------------- */
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* The next byte of a path, percent-decoded once.  -1: a percent sign without two digits. */
-static int decoded_byte(const char **text)
-{
-    const char *at = *text;
-    if (*at != '%') {
-        *text = at + 1;
-        return (unsigned char)*at;
-    }
-    int high = hex_digit(at[1]);
-    int low = high < 0 ? -1 : hex_digit(at[2]);
-    if (low < 0)
-        return -1;
-    *text = at + 3;
-    return high * 16 + low;
-}
-
 /* As written: nothing that could end the request line, nor begin a fragment. */
 static bool is_plain_path_byte(int byte)
 {
@@ -195,8 +173,8 @@ static bool path_is_safe(const char *path, const char *end)
     bool only_dots = true;
     while (path < end) {
         bool is_escaped = *path == '%';
-        int byte = decoded_byte(&path);
-        if (path > end || !(is_escaped ? is_escaped_path_byte(byte) : is_plain_path_byte(byte)))
+        int byte = percent_next(&path, end);
+        if (!(is_escaped ? is_escaped_path_byte(byte) : is_plain_path_byte(byte)))
             return false;
         bool climbs = only_dots && (dots == 1 || dots == 2);
         if (climbs && (byte == '/' || byte == ';'))
@@ -243,9 +221,17 @@ bool url_target_append(const char *base_target, const char *client_target, char 
     return bytes > 0 && bytes <= URL_TARGET_BYTES_MAX;
 }
 
+/* Whoever reads the query decodes its names, so in disguise it is ours as well. */
+static bool is_own(const char *at, const char *end)
+{
+    for (const char *own = "wskeep-"; *own; own++)
+        if (at == end || percent_next(&at, end) != *own)
+            return false;
+    return true;
+}
+
 bool url_target_strip_own(char *target)
 {
-    static const char own[] = "wskeep-";
     bool found = false;
     bool kept = false; /* a parameter of the client's, which may be empty */
     char *query = strchr(target, '?');
@@ -255,7 +241,7 @@ bool url_target_strip_own(char *target)
     for (const char *from = query + 1; *from;) {
         size_t bytes = strcspn(from, "&");
         const char *next = from + bytes + (from[bytes] == '&');
-        if (strncmp(from, own, sizeof own - 1) == 0) {
+        if (is_own(from, from + bytes)) {
             found = true;
         } else {
             if (kept)

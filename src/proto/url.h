@@ -57,7 +57,8 @@ void url_place(const char *host, bool host_is_ipv6, uint16_t port, char *out);
  */
 bool url_target_append(const char *base_target, const char *client_target, char *out);
 
-/* Remove ?wskeep-... parameters of our own from target, in place.  True when one was there. */
+/* Remove ?wskeep-... parameters of our own from target, in place, percent-encoded or not.  True
+ * when one was there. */
 bool url_target_strip_own(char *target);
 
 #endif

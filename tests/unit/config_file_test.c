@@ -195,6 +195,27 @@ START_TEST(a_file_in_a_value_is_text_of_at_most_64_kib)
 }
 END_TEST
 
+START_TEST(an_empty_file_is_not_a_link_without_a_token)
+{
+    static const char *const texts[] = {"", "\n", "right==\n"};
+    char out[OUT_BYTES];
+    put_text("token", texts[_i]);
+    struct config *config =
+        read_path(put_text("w.yaml", "links:\n- {name: a, listen: 'ws://h:1', upstream: {url: "
+                                     "'ws://h/'},\n   client: {token: '${file:token}'}}\n"),
+                  out);
+    if (_i == 2) {
+        ck_assert_msg(config != NULL, "%s", out);
+        ck_assert_str_eq(config->links[0]->client.token, "right==");
+        config_free(config);
+        return;
+    }
+    ck_assert_ptr_null(config);
+    ck_assert_str_eq(out, "/w.yaml:3:20: links[0].client.token: empty, expected at most 512 of "
+                          "A-Z, a-z, 0-9 and -._~+/, with = at the end");
+}
+END_TEST
+
 /* ---- the sample and the manual ------------------------------------------------------------ */
 
 /* A file of the source tree.  Automake says where that is. */
@@ -523,7 +544,9 @@ START_TEST(each_allocation_may_fail)
                            "  upstream: {url: 'ws://h/?${file:x}', subprotocols: [a, b],\n"
                            "    headers: {A: b, C: '${file:x}${file:y}'}, forward_headers: [X]}\n"
                            "  delivery: {acknowledge: '${file:value}'}\n"
-                           "  close_rules: [{code: 1000, reason: 'a*', then: end}]\n");
+                           "  close_rules: [{code: 1000, reason: 'a*', then: end}]\n"
+                           "- {name: b, listen: 'ws+unix:/run/b', upstream: {url: 'ws://h/'},\n"
+                           "   client: {allow_users: [0, 1], token: '${file:value}'}}\n");
     ck_assert_uint_gt(fail_each(path, NULL), 60);
     path = put_text("w.yaml", "foo: 1\nbar: 2\nlog: {level: '${env:WSKEEP_TEST_NOT_SET}'}\n");
     ck_assert_uint_gt(fail_each(path, "unknown key, expected one of log, workers, memory_max, "
@@ -544,6 +567,7 @@ int main(void)
     tcase_add_test(tcase, a_mistake_in_links_d_names_its_file);
     tcase_add_test(tcase, variables_and_files_are_replaced_inside_a_value);
     tcase_add_test(tcase, a_file_in_a_value_is_text_of_at_most_64_kib);
+    tcase_add_loop_test(tcase, an_empty_file_is_not_a_link_without_a_token, 0, 3);
     tcase_add_test(tcase, the_sample_starts_as_it_stands_and_names_every_key);
     tcase_add_test(tcase, every_commented_key_of_the_sample_is_right_when_it_is_uncommented);
     tcase_add_test(tcase, the_manual_has_every_key_with_its_text_limits_and_preset);

@@ -365,6 +365,27 @@ static const struct {
     {LINK UPSTREAM "  client: {allow_hosts: ['a:80']}\n",
      "w.yaml:5:26: links[0].client.allow_hosts[0]: \"a:80\": not a host name, expected host names "
      "without a port"},
+    {LINK UPSTREAM "  client: {allow_users: root}\n",
+     "w.yaml:5:25: links[0].client.allow_users: a single value, expected a list of users, such as "
+     "[game]"},
+    {"links:\n- name: a\n  listen: ws+unix:/a\n" UPSTREAM
+     "  client: {allow_users: [root, nobody-of-that-name, 0, '', 4294967295]}\n",
+     "w.yaml:5:32: links[0].client.allow_users[1]: there is no user \"nobody-of-that-name\", "
+     "expected a user's name or number\n"
+     "w.yaml:5:53: links[0].client.allow_users[2]: \"0\" is given twice, expected once\n"
+     "w.yaml:5:56: links[0].client.allow_users[3]: no user, expected a user's name or number\n"
+     "w.yaml:5:60: links[0].client.allow_users[4]: \"4294967295\" is too big, expected a user's "
+     "name or number"},
+    {"links:\n- name: a\n  listen: [ws+unix:/a, 'ws://h:1']\n" UPSTREAM
+     "  client: {allow_users: [root]}\n",
+     "w.yaml:5:25: links[0].client.allow_users: who comes to ws://h:1 has no user, expected only "
+     "ws+unix:/PATH or systemd:NAME in listen"},
+    {LINK UPSTREAM "  client: {token: 'not so good'}\n",
+     "w.yaml:5:19: links[0].client.token: not a token, expected at most 512 of A-Z, a-z, 0-9 and "
+     "-._~+/, with = at the end"},
+    {"links:\n- name: a\n  listen: ws+unix:@a\n" UPSTREAM,
+     "w.yaml:3:11: links[0].listen: a name without a file, which anybody may take and enter, "
+     "expected ws+unix:/PATH"},
     /* several keys together */
     {LINK UPSTREAM "  reconnect: {initial_delay: 1m}\n",
      "w.yaml:5:30: links[0].reconnect.max_delay: 30s is below reconnect.initial_delay, expected at "
@@ -467,7 +488,8 @@ static const char *const with_secret[] = {
     LINK "  upstream: {url: 'ws://h/', proxy: 'socks5://u:hunter2@p:1/x'}\n",
     LINK "  upstream: {url: 'ws://h/', proxy: {u: hunter2}}\n",
     LINK "  upstream: {url: 'ws://h/', Authorization: 'Bearer hunter2'}\n",
-    LINK UPSTREAM "  client: {token: hunter2}\n",
+    LINK UPSTREAM "  client: {token: 'hunter2!'}\n",
+    LINK UPSTREAM "  client: {token: '${env:WSKEEP_TEST_SECRET} '}\n",
     "admin: {token: hunter2}\n",
     "memory_max: '${env:WSKEEP_TEST_SECRET}'\n",
     "log: {level: '${env:WSKEEP_TEST_SECRET}'}\n",

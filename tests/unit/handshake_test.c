@@ -140,6 +140,19 @@ static const struct {
     {"no Host (4.2.1)", "Host", NO_LINE, 400},
     {"two Hosts (RFC 9112 3.2)", NULL, LINE("Host: other.example.com"), 400},
     {"two equal Hosts (RFC 9112 3.2)", NULL, LINE("host: server.example.com"), 400},
+    {"an empty Host (RFC 9110 4.2.1)", "Host", LINE("Host:"), 400},
+    {"a user in Host (RFC 9110 4.2.4)", "Host", LINE("Host: localhost@evil.example"), 400},
+    {"two names in Host", "Host", LINE("Host: localhost, evil.example"), 400},
+    {"a URL in Host (RFC 9110 7.2)", "Host", LINE("Host: http://localhost"), 400},
+    {"Host beyond ASCII (RFC 3986 3.2.2)", "Host", LINE("Host: b\xc3\xbc"), 400},
+    {"a URL (RFC 9112 3.2.2)", FIRST, LINE("GET http://server.example.com/chat HTTP/1.1"), 101},
+    {"a URL without a path (RFC 9112 3.2.2)", FIRST, LINE("GET WSS://a:1?b HTTP/1.1"), 101},
+    {"a URL with a user (RFC 9110 4.2.4)", FIRST, LINE("GET http://a@b/ HTTP/1.1"), 400},
+    {"a URL without a host (RFC 9110 4.2.1)", FIRST, LINE("GET http:///chat HTTP/1.1"), 400},
+    {"a URL of another kind", FIRST, LINE("GET ftp://a/ HTTP/1.1"), 400},
+    {"a host and a port (RFC 9112 3.2.3)", FIRST, LINE("GET a:443 HTTP/1.1"), 400},
+    {"a star (RFC 9112 3.2.4)", FIRST, LINE("GET * HTTP/1.1"), 400},
+    {"a path without its slash (RFC 9112 3.2.1)", FIRST, LINE("GET chat HTTP/1.1"), 400},
     {"a body of 5 bytes (4.1)", NULL, LINE("Content-Length: 5"), 400},
     {"a body of 0 bytes (4.1)", NULL, LINE("Content-Length: 0"), 400},
     {"two lengths (RFC 9112 6.3)", NULL, LINE("Content-Length: 5\r\nContent-Length: 6"), 400},
@@ -220,7 +233,7 @@ START_TEST(a_request_says_what_is_asked_for)
                     "Sec-WebSocket-Protocol: \tB"));
     ck_assert_uint_eq(check_request(&request), 101);
     ck_assert(http_text_equals(request.target, "/chat"));
-    ck_assert(http_text_equals(request.host, "server.example.com"));
+    ck_assert(http_text_equals(request.host.name, "server.example.com"));
     ck_assert(http_text_equals(request.origin, "https://example.com"));
     ck_assert(http_text_equals(request.key, rfc_key));
     ck_assert_uint_eq(request.subprotocol_count, 3);
@@ -231,6 +244,11 @@ START_TEST(a_request_says_what_is_asked_for)
     ck_assert_uint_eq(check_request(&request), 101);
     ck_assert_ptr_null(request.origin.at);
     ck_assert_uint_eq(request.subprotocol_count, 0);
+    ck_assert(!request.has_target_host);
+    write_head(request_lines, FIRST, LINE("GET ws://[::1]:9?/ HTTP/1.1"));
+    ck_assert_uint_eq(check_request(&request), 101);
+    ck_assert(request.has_target_host && host_is(&request.target_host, "::1"));
+    ck_assert_uint_eq(request.target_host.port, 9);
 }
 END_TEST
 

@@ -411,6 +411,9 @@ static const struct {
     {"after an empty parameter", "/a?&b&wskeep-c", "/a?&b"},
     {"between empty parameters", "/a?b&&wskeep-c&&d", "/a?b&&&d"},
     {"an ampersand after it", "/a?wskeep-b&", "/a"},
+    {"in disguise", "/a?%77skeep%2Dtoken=b&c", "/a?c"},
+    {"in disguise twice is another", "/a?%2577skeep-token=b", NULL},
+    {"a bad percent sign is another", "/a?wskeep%2-token=b", NULL},
 };
 
 START_TEST(our_own_parameters_are_taken_out_and_no_others)
