@@ -31,6 +31,7 @@ static void error_free(struct config_error *error)
 void config_errors_clear(struct config_errors *errors)
 {
     if (!errors_is_no_memory(errors)) {
+        assert(errors->items != NULL || errors->count == 0);
         for (size_t i = 0; i < errors->count; i++)
             error_free(&errors->items[i]);
         free(errors->items);

@@ -1,4 +1,5 @@
 #include <arpa/inet.h>
+#include <assert.h>
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -448,6 +449,7 @@ void config_read_headers(struct config_reader *reader, const struct config_key *
                            key->maximum);
         return;
     }
+    assert(link->upstream.header_count == 0); /* a key is read once */
     link->upstream.headers = calloc(count, sizeof(*link->upstream.headers));
     if (link->upstream.headers == NULL) {
         config_errors_no_memory(reader->errors);
@@ -594,6 +596,7 @@ void config_read_strings(struct config_reader *reader, const struct config_key *
                            node->item_count, key->maximum);
         return;
     }
+    assert(strings->count == 0); /* a key is read once */
     strings->items = calloc(node->item_count, sizeof(*strings->items));
     if (strings->items == NULL) {
         config_errors_no_memory(reader->errors);

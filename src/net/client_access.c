@@ -38,7 +38,7 @@ struct local {
 
 static bool local_read(int fd, struct local *local)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t bytes = sizeof(address);
     if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0)
         return false;

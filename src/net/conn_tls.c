@@ -307,7 +307,7 @@ ssize_t conn_tls_read(struct conn *conn, uint8_t *data, size_t capacity, int *er
     tls->conn = conn;
     if (tls->end != CONN_TLS_GOES_ON)
         return report_end(conn, error);
-    assert(capacity > 2 * RECORD_BYTES);
+    assert(capacity / 2 > RECORD_BYTES);
     size_t room = capacity - RECORD_BYTES - 1;
     ssize_t got =
         conn_read_wire(conn, tls->worker->wire, room < WIRE_BYTES ? room : WIRE_BYTES, error);

@@ -1,6 +1,7 @@
 /* What is put together anew for every attempt. */
 #include "net/fresh.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,6 +160,7 @@ static const char *put_template(struct build *build, const struct config_templat
         put(build, piece, strlen(piece));
         if (i == template->file_count)
             break;
+        assert(build->file); /* as many were asked for as the templates name */
         if (!check_file(build, build->file, is_target))
             return NULL;
         put(build, build->file->text, build->file->text_bytes);
@@ -300,6 +302,7 @@ static enum cause build_request(struct net_session *net, const struct secrets_fi
     fresh_end(net);
     if (!*build.why)
         return CAUSE_NO_RESOURCES;
+    assert(build.bad);
     report_secret_unreadable(net, build.bad->path, build.why);
     return CAUSE_SECRET_UNREADABLE;
 }
@@ -323,11 +326,18 @@ void fresh_end(struct net_session *net)
 
 /* ---- an attempt ---------------------------------------------------------------------------- */
 
+static void forget_marks(struct fresh *fresh)
+{
+    free(fresh->marks);
+    fresh->marks = NULL;
+    fresh->mark_count = 0;
+}
+
 /* Without memory for them a change is not noticed, and the wait takes its time. */
 static void keep_marks(struct fresh *fresh, const struct secrets_file *files, size_t count)
 {
-    free(fresh->marks);
-    fresh->marks = count > 0 ? calloc(count, sizeof(*fresh->marks)) : NULL;
+    forget_marks(fresh);
+    fresh->marks = calloc(count, sizeof(*fresh->marks));
     fresh->mark_count = fresh->marks ? count : 0;
     for (size_t i = 0; i < fresh->mark_count; i++)
         fresh->marks[i] = files[i].mark;
@@ -348,7 +358,7 @@ enum fresh_answer fresh_begin(struct net_session *net)
     const char *paths[SECRETS_FILE_COUNT_MAX];
     size_t count = list_paths(net, paths);
     fresh_end(net);
-    keep_marks(fresh, NULL, 0);
+    forget_marks(fresh);
     fresh->look_ms = 0;
     if (count == 0)
         return build_request(net, NULL, 0) == CAUSE_NONE ? FRESH_READY : FRESH_FAILED;

@@ -184,5 +184,6 @@ void linger_hurry(struct worker *worker)
 void linger_end_all(struct worker *worker)
 {
     while (!LIST_EMPTY(&worker->lingerings))
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the one before it has left the list */
         end(LIST_FIRST(&worker->lingerings));
 }

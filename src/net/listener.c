@@ -286,6 +286,7 @@ bool listener_open(struct link *link, const struct config_listen *listen,
     while (!LIST_EMPTY(&opened)) {
         struct listener *listener = LIST_FIRST(&opened);
         if (!done) {
+            /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the one before it has left the list */
             listener_close(listener);
             continue;
         }

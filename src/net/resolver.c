@@ -78,6 +78,7 @@ static void looked_up(struct pool_job *job)
     LIST_REMOVE(lookup, entry); /* who asks from now on wants a fresh answer */
     while (!LIST_EMPTY(&lookup->requests)) {
         struct resolver_request *request = LIST_FIRST(&lookup->requests);
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the one before it has left the list */
         resolver_answer *answer = request->answer;
         void *argument = request->argument;
         LIST_REMOVE(request, entry);

@@ -1,6 +1,7 @@
 /* Files with secrets, in a thread. */
 #include "net/secrets.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <event2/event_struct.h>
 #include <pthread.h>
@@ -251,6 +252,7 @@ static bool request_hangs(const struct shared *shared, struct secrets_request *r
             hung = request->files[i].path;
     for (size_t i = 0; i < request->file_count; i++) {
         struct secrets_file *file = &request->files[i];
+        assert(file->path);
         file->mark.error = EINPROGRESS;
         if (hung && strcmp(file->path, hung) == 0)
             snprintf(file->why, sizeof(file->why), "does not answer: reading it hangs");

@@ -23,6 +23,7 @@ bool timers_add(struct timers *timers, struct timer *timer, void (*run)(struct t
     *timer = (struct timer){.place_ms = TIMERS_NEVER, .due_ms = TIMERS_NEVER};
     if (timers->member_count + 1 >= timers->capacity) {
         size_t capacity = timers->capacity ? timers->capacity * 2 : CAPACITY_MIN;
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression): a heap of pointers, that is the size */
         struct timer **heap = realloc(timers->heap, capacity * sizeof(*heap));
         if (!heap)
             return false;

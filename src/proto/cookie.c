@@ -155,6 +155,7 @@ static void forget(struct cookie_jar *jar, size_t index)
 {
     struct cookie *cookie = &jar->cookies[index];
     jar->bytes -= cookie->bytes;
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): memmove has written over the one before it */
     explicit_bzero(cookie->text, strlen(cookie->text));
     free(cookie->text);
     jar->count--;

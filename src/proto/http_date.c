@@ -151,7 +151,7 @@ static uint64_t seconds_of(const struct date *date)
                     leap_days_before(1970) + date->day - 1;
     for (unsigned i = 1; i < date->month; i++)
         days += days_of(i, date->year);
-    return days * 86400 + date->hour * 3600u + date->minute * 60u + date->second;
+    return ((days * 24 + date->hour) * 60 + date->minute) * 60 + date->second;
 }
 
 bool http_date_parse(struct http_text text, uint64_t *seconds)

@@ -219,6 +219,7 @@ static enum message_event read_part(struct message_reader *reader, const uint8_t
     uint64_t phase = reader->header.payload_bytes - reader->frame_left;
     if (bytes > 0 && !buffer_reserve(reader, bytes))
         return fail(reader, CLOSE_INTERNAL_ERROR, "out of memory", message);
+    assert(reader->buffer || bytes == 0);
     uint8_t *at = bytes > 0 ? reader->buffer + reader->buffer_bytes : NULL;
     if (bytes > 0 && reader->rules.masked)
         mask_copy(at, data, bytes, reader->header.mask_key, phase);

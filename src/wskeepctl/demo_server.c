@@ -82,7 +82,7 @@ void demo_server_none(struct demo_server *server)
 
 bool demo_server_init(struct demo_server *server, uint64_t message_count_max)
 {
-    struct sockaddr_in address;
+    struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t address_bytes = sizeof(address);
     demo_server_none(server);
     server->port_fd = bind_port(0);

@@ -153,6 +153,9 @@ static const struct {
 START_TEST(the_budget_of_all_sessions_is_a_limit)
 {
     budget = (struct budget){.bytes = budgets[_i].others_bytes, .bytes_max = 10000};
+    ck_assert_msg(outbox_would_be_full(&outbox, budgets[_i].payload_bytes) ==
+                      (budgets[_i].expect == OUTBOX_FULL),
+                  "%s: and that can be asked before", budgets[_i].why);
     enum outbox_result got = push(budgets[_i].payload_bytes);
     ck_assert_msg(got == budgets[_i].expect, "%s: got %d", budgets[_i].why, (int)got);
     ck_assert(budget.refused == (got == OUTBOX_FULL));

@@ -204,6 +204,18 @@ START_TEST(both_directions_paused_for_stall_timeout_is_a_mutual_stall)
 }
 END_TEST
 
+START_TEST(a_mutual_stall_counts_from_when_we_run_again)
+{
+    pause_both();
+    fixture.now_ms += 3600000;
+    session_did_not_run(&fixture.session, fixture.now_ms);
+    fixture_timer_at(&fixture, fixture.now_ms + 59999);
+    ck_assert(!fixture.actions.any || !fixture.actions.mutual_stall);
+    fixture_timer_at(&fixture, fixture.now_ms + 1);
+    ck_assert(fixture.actions.mutual_stall);
+}
+END_TEST
+
 START_TEST(a_client_that_takes_its_inbox_slowly_is_no_mutual_stall)
 {
     pause_both();
@@ -519,6 +531,36 @@ START_TEST(a_kept_message_counts_as_given_up_when_the_session_ends)
 }
 END_TEST
 
+START_TEST(a_kept_message_counts_as_given_up_when_its_client_is_lost)
+{
+    fixture.settings.outbox_messages_max = 1;
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    ck_assert_int_eq(fixture_message_of(&fixture, 70), SESSION_NOT_NOW);
+    session_client_lost(&fixture.session, CAUSE_CLIENT_LOST, fixture.now_ms, &fixture.actions);
+    ck_assert_uint_eq(fixture.actions.given_up_count, 1);
+    ck_assert_uint_eq(fixture.actions.given_up_bytes, 70);
+    ck_assert_int_eq(fixture.actions.given_up_cause, CAUSE_CLIENT_LOST);
+    fixture_flush(&fixture, true);
+    fixture_pong(&fixture); /* the one that was taken still arrives */
+    ck_assert_uint_eq(fixture.session.counters.given_up, 1);
+    ck_assert_int_eq(fixture.session.state, SESSION_ENDED);
+}
+END_TEST
+
+START_TEST(what_a_lost_client_had_sent_and_nobody_read_is_counted_too)
+{
+    fixture_open(&fixture);
+    session_client_lost(&fixture.session, CAUSE_CLIENT_LOST, fixture.now_ms, &fixture.actions);
+    fixture.actions = (struct session_actions){0};
+    session_client_kept(&fixture.session, 3, 42, CAUSE_CLIENT_LOST, &fixture.actions);
+    ck_assert(fixture.actions.any); /* or nobody would report it */
+    ck_assert_uint_eq(fixture.actions.given_up_count, 3);
+    ck_assert_uint_eq(fixture.actions.given_up_bytes, 42);
+    ck_assert_uint_eq(fixture.session.counters.given_up, 3);
+}
+END_TEST
+
 START_TEST(nothing_is_held_against_a_client_that_is_not_read)
 {
     fixture.settings.outbox_messages_max = 1;
@@ -551,6 +593,7 @@ int main(void)
     tcase_add_test(tcase, inbox_overflow_close_ends_the_client_with_1013);
     tcase_add_test(tcase, nothing_is_held_against_an_upstream_that_is_not_read);
     tcase_add_test(tcase, both_directions_paused_for_stall_timeout_is_a_mutual_stall);
+    tcase_add_test(tcase, a_mutual_stall_counts_from_when_we_run_again);
     tcase_add_test(tcase, a_client_that_takes_its_inbox_slowly_is_no_mutual_stall);
     tcase_add_test(tcase, the_answer_to_a_close_is_a_receipt);
     tcase_add_test(tcase, a_close_makes_the_barrier_urgent);
@@ -573,6 +616,8 @@ int main(void)
     tcase_add_test(tcase, a_closed_client_has_its_2_s_from_when_it_is_read_again);
     tcase_add_test(tcase, drain_timeout_restarts_in_full_when_we_did_not_run);
     tcase_add_test(tcase, a_kept_message_counts_as_given_up_when_the_session_ends);
+    tcase_add_test(tcase, a_kept_message_counts_as_given_up_when_its_client_is_lost);
+    tcase_add_test(tcase, what_a_lost_client_had_sent_and_nobody_read_is_counted_too);
     tcase_add_test(tcase, nothing_is_held_against_a_client_that_is_not_read);
 
     Suite *suite = suite_create("session_client");

@@ -259,6 +259,39 @@ START_TEST(a_target_has_a_limit_and_may_reach_it)
 }
 END_TEST
 
+static const struct {
+    const char *why;
+    const char *text;
+    bool expect;
+} targets[] = {
+    {"a path and a query", "/chat?token=a%20b", true},
+    {"the shortest", "/", true},
+    {"nothing at all", "", false},
+    {"no path in front", "chat", false},
+    {"a whole URL", "ws://evil.example/", false},
+    {"a blank would end it (RFC 9112 3)", "/a b", false},
+    {"a line's end would begin a header", "/a\r\nX: y", false},
+    {"a fragment is never sent", "/a#b", false},
+    {"bytes outside ASCII", "/\xc3\xa4", false},
+};
+
+START_TEST(a_target_from_a_file_is_one_or_is_refused)
+{
+    ck_assert_msg(url_is_target(targets[_i].text) == targets[_i].expect, "%s", targets[_i].why);
+}
+END_TEST
+
+START_TEST(a_target_from_a_file_has_the_limit_of_a_target)
+{
+    for (int bytes = URL_TARGET_BYTES_MAX - 1; bytes <= URL_TARGET_BYTES_MAX + 1; bytes++) {
+        char text[URL_TARGET_BYTES_MAX + 2] = "/";
+        memset(text + 1, 'b', (size_t)bytes - 1);
+        text[bytes] = '\0';
+        ck_assert_int_eq(url_is_target(text), bytes <= URL_TARGET_BYTES_MAX);
+    }
+}
+END_TEST
+
 /* ---- path: append ------------------------------------------------------------------------- */
 
 static const struct {
@@ -439,6 +472,8 @@ int main(void)
     tcase_add_test(tcase, every_result_has_words_of_its_own);
     tcase_add_test(tcase, a_host_has_a_limit_and_may_reach_it);
     tcase_add_test(tcase, a_target_has_a_limit_and_may_reach_it);
+    LOOP(a_target_from_a_file_is_one_or_is_refused, targets);
+    tcase_add_test(tcase, a_target_from_a_file_has_the_limit_of_a_target);
     LOOP(a_clients_target_is_appended_and_leads_nowhere_else, appended);
     tcase_add_test(tcase, an_appended_target_has_the_limit_of_a_target);
     LOOP(our_own_parameters_are_taken_out_and_no_others, own);
