@@ -121,7 +121,8 @@ void client_clear(struct net_session *net)
     client->request = NULL;
 }
 
-static void part_with_linger(struct net_session *net)
+/* reader: its own, when its answer to our Close is still to come. */
+static void part_with_linger(struct net_session *net, struct message_reader *reader)
 {
     uint64_t stall_ms = net->config->session.drain_timeout_ms;
     if (stall_ms < LINGER_CLIENT_MS_MIN)
@@ -130,7 +131,7 @@ static void part_with_linger(struct net_session *net)
         stall_ms = CLIENT_LINGER_MS_MAX;
     char name[REPORT_NAME_BYTES];
     report_name(net, name);
-    linger_take(net->worker, &net->client.conn, stall_ms, name);
+    linger_take(net->worker, &net->client.conn, reader, stall_ms, name);
     leave(net);
 }
 
@@ -192,7 +193,7 @@ void client_do_refuse(struct net_session *net, unsigned status, const char *why)
     report_client_refused(net, status, why);
     size_t bytes = handshake_build_refusal(status, why, head, sizeof(head));
     gather_copy(&net->worker->gather, &client->conn, head, bytes);
-    part_with_linger(net);
+    part_with_linger(net, NULL);
 }
 
 void client_do_close(struct net_session *net, const struct close_frame *close, bool last)
@@ -206,13 +207,13 @@ void client_do_close(struct net_session *net, const struct close_frame *close, b
     client->close_was_sent = true;
     client->pong_bytes = 0;
     if (last || client->close_was_received)
-        part_with_linger(net);
+        part_with_linger(net, message_reader_has_ended(&client->reader) ? NULL : &client->reader);
 }
 
 void client_do_cut(struct net_session *net)
 {
     if (net->client.stage != CLIENT_GONE)
-        part_with_linger(net);
+        part_with_linger(net, NULL);
 }
 
 void client_do_ping(struct net_session *net)

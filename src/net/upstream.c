@@ -141,7 +141,7 @@ static void part(struct net_session *net, const struct close_frame *close)
                          encode_control(net, FRAME_CLOSE, body, close_encode(close, body), frame));
     char name[REPORT_NAME_BYTES];
     report_name(net, name);
-    linger_take(worker, &upstream->conn, LINGER_UPSTREAM_MS, name);
+    linger_take(worker, &upstream->conn, NULL, LINGER_UPSTREAM_MS, name);
     forget(net);
 }
 

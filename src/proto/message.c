@@ -31,6 +31,11 @@ void message_reader_clear(struct message_reader *reader)
     buffer_free(reader);
 }
 
+bool message_reader_has_ended(const struct message_reader *reader)
+{
+    return reader->failed;
+}
+
 bool message_reader_is_idle(const struct message_reader *reader)
 {
     return !reader->in_frame && !reader->in_message && reader->partial_bytes == 0;

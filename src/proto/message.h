@@ -82,6 +82,9 @@ void message_reader_clear(struct message_reader *reader);
 enum message_event message_read(struct message_reader *reader, uint8_t *data, size_t data_bytes,
                                 size_t *consumed, struct message *message);
 
+/* True after MESSAGE_CLOSE or MESSAGE_ERROR: nothing more comes out. */
+bool message_reader_has_ended(const struct message_reader *reader);
+
 /* True between messages and frames, when the reader holds nothing. */
 bool message_reader_is_idle(const struct message_reader *reader);
 

@@ -35,7 +35,7 @@ from conformance_cases import (
 from conversation import Conversation
 from frames import BINARY, CLOSE, PING, PONG, TEXT, Frame, close_payload, encode
 from messages import Message
-from polling import wait_until
+from polling import DEADLINE_S, wait_until
 from raw_peers import RawClient
 from scene import Scene
 from wskeepd_process import Wskeepd
@@ -289,3 +289,68 @@ def test_end_without_close(setting: Setting, name: str) -> None:
     except EOFError:
         client.close()
     client.expect_upstream(relayed, 1006)
+
+
+# 7.1.1: TCP ends after both have sent their Close.
+
+
+def end_from_upstream(setting: Setting, client: Client) -> None:
+    """The upstream closes: the client's Close is still to come then."""
+    setting.server.close(4000, "bye")
+    assert client.read() == Frame(CLOSE, close_payload(4000, "bye"))
+    client.expect_upstream((), 4000)  # the answer to it has no reason of its own
+
+
+def has_end(client: Client) -> bool:
+    client.socket.settimeout(0)
+    try:
+        return client.socket.recv(1) == b""
+    except BlockingIOError:
+        return False
+    finally:
+        client.socket.settimeout(DEADLINE_S)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [b"", encode(TEXT, b"behind", masked=True) * 3, encode(PING, b"behind", masked=True)],
+    ids=["at-once", "messages-first", "ping-first"],
+)
+def test_tcp_waits_for_the_answer(setting: Setting, before: bytes) -> None:
+    """Some clients read no more after a FIN: it comes after their Close, not after ours."""
+    client = setting.client()
+    end_from_upstream(setting, client)
+    assert not has_end(client)
+    client.write(before)
+    other = setting.client()  # the daemon has had a turn
+    assert not has_end(client)
+    client.send_in_pieces(encode(CLOSE, close_payload(4000), masked=True), 1)
+    client.read_end()
+    other.close_and_expect(close_payload(1000))
+
+
+def test_answer_behind_half_a_message(setting: Setting) -> None:
+    """What the client had begun when the session ended goes on behind our Close."""
+    message = encode(BINARY, bytes(range(256)), masked=True)
+    client = setting.client()
+    client.write(message[:100])
+    client.wait_flushed()
+    end_from_upstream(setting, client)
+    assert not has_end(client)
+    client.write(message[100:] + encode(CLOSE, close_payload(4000), masked=True))
+    client.read_end()
+
+
+def test_client_that_never_answers(setting: Setting) -> None:
+    """It is not waited for without end."""
+    client = setting.client()
+    end_from_upstream(setting, client)
+    client.read_end()
+
+
+def test_client_that_breaks_a_rule_instead_of_its_answer(setting: Setting) -> None:
+    """What comes behind our Close and is no frame ends it, too."""
+    client = setting.client()
+    end_from_upstream(setting, client)
+    client.write(encode(TEXT, b"not masked"))
+    client.read_end()

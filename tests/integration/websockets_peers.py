@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http
 import ssl
 from typing import Any, Optional, Sequence
@@ -223,7 +224,8 @@ class WebsocketsClient:
                 data = await self._connection.recv()
                 self.messages.append(Message.of(data))
                 if self._echo:
-                    await self._connection.send(data)
+                    with contextlib.suppress(ConnectionClosed):  # some may be there to be read
+                        await self._connection.send(data)
         except ConnectionClosed:
             pass
 
