@@ -22,7 +22,9 @@ enum {
     CLIENT_REST_READS_MAX = 4,
     CLIENT_LINGER_MS_MAX = 24 * 3600 * 1000,
     CLIENT_HURRY_MS = 1000,
-    CLIENT_HEAD_BYTES_MAX = 1024 /* of an answer to a handshake */
+    CLIENT_HEAD_BYTES_MAX = 1024,           /* of an answer to a handshake */
+    CLIENT_DEFLATE_BYTES_MAX = 1024 * 1024, /* a longer message would keep others waiting */
+    CLIENT_COPY_BYTES_MAX = 1024 /* a shorter message is copied, and waits for those behind it */
 };
 
 static void on_read(evutil_socket_t fd, short what, void *argument);
@@ -99,6 +101,7 @@ static void leave(struct net_session *net)
     struct client *client = &net->client;
     client->stage = CLIENT_GONE;
     message_reader_clear(&client->reader);
+    compression_end(&client->compression);
     drop_kept(client);
     head_clear(&client->head);
     client->pong_bytes = 0;
@@ -175,12 +178,15 @@ void client_do_answer(struct net_session *net)
     char head[CLIENT_HEAD_BYTES_MAX];
     if (client->stage != CLIENT_WAITING)
         return;
-    const char *subprotocol = client->request->has_offer ? net->core.subprotocol : NULL;
+    const struct client_request *request = client->request;
+    const char *subprotocol = request->has_offer ? net->core.subprotocol : NULL;
+    const struct deflate_terms *deflate = request->has_deflate ? &request->deflate : NULL;
     size_t bytes =
-        handshake_build_response(client->request->accept, subprotocol, head, sizeof(head));
+        handshake_build_response(request->accept, subprotocol, deflate, head, sizeof(head));
     assert(bytes > 0); /* a subprotocol has at most HANDSHAKE_SUBPROTOCOL_BYTES_MAX */
     gather_copy(&net->worker->gather, &client->conn, head, bytes);
     message_reader_init(&client->reader, true, &net->config->client.limits);
+    compression_begin(&client->compression, &client->reader, deflate, true);
     client->stage = CLIENT_OPEN;
 }
 
@@ -226,6 +232,17 @@ void client_do_ping(struct net_session *net)
     session_client_pinged(&net->core, client->conn.queued_offset, relay_now(net));
 }
 
+/* True: the message is in the writer's buffer, deflated. */
+static bool deflate(struct net_session *net, const struct message *message)
+{
+    struct compression *compression = &net->client.compression;
+    if (!compression->is_on || message->payload_bytes > CLIENT_DEFLATE_BYTES_MAX)
+        return false;
+    compression_used(compression, relay_now(net));
+    deflate_write_begin(&compression->writer, message->payload, message->payload_bytes);
+    return deflate_write(&compression->writer, message->payload_bytes) == DEFLATE_OK;
+}
+
 void client_do_deliver(struct net_session *net, const struct message *message, const uint8_t *frame,
                        size_t frame_bytes)
 {
@@ -233,16 +250,26 @@ void client_do_deliver(struct net_session *net, const struct message *message, c
     struct gather *gather = &net->worker->gather;
     if (client->stage != CLIENT_OPEN || client->close_was_sent)
         return;
-    if (frame) {
+    struct frame_header header = {
+        .fin = true, .opcode = message->opcode, .payload_bytes = message->payload_bytes};
+    const uint8_t *payload = message->payload;
+    if (deflate(net, message)) {
+        header.rsv1 = true;
+        header.payload_bytes = client->compression.writer.buffer_bytes;
+        payload = client->compression.writer.buffer;
+    } else if (frame) {
         gather_add(gather, &client->conn, frame, frame_bytes);
         return;
     }
     uint8_t head[FRAME_HEADER_BYTES_MAX];
-    const struct frame_header header = {
-        .fin = true, .opcode = message->opcode, .payload_bytes = message->payload_bytes};
     gather_copy(gather, &client->conn, head, frame_header_encode(&header, head));
-    gather_add(gather, &client->conn, message->payload, message->payload_bytes);
-    gather_flush(gather); /* the payload is the reader's, until its next message */
+    if (header.payload_bytes <= CLIENT_COPY_BYTES_MAX) {
+        gather_copy(gather, &client->conn, payload, header.payload_bytes);
+    } else {
+        gather_add(gather, &client->conn, payload, header.payload_bytes);
+        gather_flush(gather); /* it is the reader's or the writer's, until the next message */
+    }
+    deflate_write_done(&client->compression.writer);
 }
 
 void client_do_text(struct net_session *net, const char *text)
@@ -349,6 +376,7 @@ static bool feed(struct net_session *net, uint8_t *data, size_t bytes, bool was_
             return has_pong;
         case MESSAGE_DATA:
             client->data_ms = relay_now(net);
+            compression_used(&client->compression, relay_now(net));
             if (offer(net, message.opcode, message.payload, message.payload_bytes) !=
                 SESSION_NOT_NOW)
                 break;
@@ -512,8 +540,9 @@ static bool read_once(struct net_session *net)
 {
     struct worker *worker = net->worker;
     int error;
-    ssize_t got =
-        conn_read(&net->client.conn, worker->receive_buffer, WORKER_RECEIVE_BYTES, &error);
+    struct conn *conn = &net->client.conn;
+    ssize_t got = conn_read(conn, worker->receive_buffer,
+                            compression_read_bytes_max(&net->client.compression, conn), &error);
     relay_touch(net);
     if (got == -1)
         return false; /* or bytes that were TLS's own */
@@ -678,6 +707,8 @@ uint64_t client_deadline_ms(const struct net_session *net)
     if (client->stage == CLIENT_GONE)
         return TIMERS_NEVER;
     uint64_t due_ms = conn_deadline_ms(&client->conn, client->write_failed_ms, net->worker->now_ms);
+    if (compression_deadline_ms(&client->compression) < due_ms)
+        due_ms = compression_deadline_ms(&client->compression);
     if (client->kept.has_message && net->worker->now_ms + CLIENT_LOOK_MS < due_ms)
         due_ms = net->worker->now_ms + CLIENT_LOOK_MS;
     if (client->paused_ms != 0 && !client->pause_is_logged)
@@ -699,6 +730,7 @@ void client_timer(struct net_session *net)
             client_do_refuse(net, 408, "handshake_timeout");
         return;
     }
+    compression_timer(&client->compression, &client->reader, false, now_ms);
     if (client->paused_ms != 0 && !client->pause_is_logged &&
         now_ms - client->paused_ms >= CLIENT_PAUSE_LOGGED_MS) {
         client->pause_is_logged = true;
