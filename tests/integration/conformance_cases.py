@@ -11,7 +11,7 @@ from typing import Callable, Iterator, Optional, Sequence
 
 import pytest
 
-from frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, close_payload, encode
+from frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, close_payload, encode
 
 Broken = tuple[int, str]  #: code and reason of the Close that answers a broken rule
 
@@ -77,11 +77,12 @@ class Case:
         return b"".join(piece.encode(masks) for piece in self.sends)
 
 
-def in_pieces(raw: bytes, size: int) -> Iterator[memoryview]:
-    """What one write after the other sends; 0: all in one."""
+def write_in_pieces(write: Callable[[bytes], None], raw: bytes, chop: int) -> None:
+    """In writes of so many bytes; 0: all in one."""
     view = memoryview(raw)
-    for start in range(0, len(raw), size or max(len(raw), 1)):
-        yield view[start : start + (size or len(raw))]
+    size = chop or max(len(raw), 1)
+    for start in range(0, len(raw), size):
+        write(view[start : start + size])  # type: ignore[arg-type]
 
 
 def rows(*tables: Sequence[Case]) -> pytest.MarkDecorator:
@@ -90,6 +91,26 @@ def rows(*tables: Sequence[Case]) -> pytest.MarkDecorator:
     names = [f"{case.name}-{f'by-{chop}' if chop else 'whole'}" for case, chop in chosen]
     assert len(set(names)) == len(names), sorted(n for n in names if names.count(n) > 1)
     return pytest.mark.parametrize("case,chop", chosen, ids=names)
+
+
+def read_answers(read: Callable[[], Frame], case: Case) -> Optional[bytes]:
+    """Read what the row promises, all of it; returns the body of a Close."""
+    messages: list[tuple[int, bytes]] = []
+    pongs: list[bytes] = []
+    while case.broken or len(messages) < len(case.relayed) or len(pongs) < len(case.pongs):
+        frame = read()
+        if frame.opcode == PONG:
+            pongs.append(frame.payload)
+        elif frame.opcode == CLOSE:
+            assert tuple(pongs) == case.pongs
+            # Their echo may not have come back before the Close.
+            assert tuple(messages) == case.relayed[: len(messages)]
+            return frame.payload
+        else:
+            messages.append((frame.opcode, frame.payload))
+    assert tuple(pongs) == case.pongs
+    assert tuple(messages) == case.relayed
+    return None
 
 
 def text(payload: bytes, **shape: object) -> Piece:
@@ -530,7 +551,8 @@ def _valid_texts() -> Iterator[Case]:
 def _invalid_texts() -> Iterator[Case]:
     for name, raw in INVALID_UTF8.items():
         yield Case(f"8.1-{name}", (text(raw),), broken=NOT_UTF8)
-        yield Case(f"5.6-{name}-as-binary", (Piece(BINARY, raw),), relayed=((BINARY, raw),), chops=(0,))
+        binary = Piece(BINARY, raw)
+        yield Case(f"5.6-{name}-as-binary", (binary,), relayed=((BINARY, raw),), chops=(0,))
     for name, raw in CUT_UTF8.items():
         yield Case(f"8.1-cut-after-{name}", (text(raw),), broken=NOT_UTF8)
         yield Case(
@@ -588,7 +610,7 @@ def _fails_fast() -> Iterator[Case]:
 UTF8 = [*_valid_texts(), *_invalid_texts(), *_fails_fast()]
 
 
-# 7.4: the first byte of a Close is enough to refuse what may not be, the rest is 5.5.1's.
+# 5.5.1 and 7.4: what a Close may say.
 
 #: Section 7.4.1 and the registry of RFC 6455 section 11.7 (1012 to 1014); 7.4.2.
 LEGAL_CODES = [
@@ -679,7 +701,9 @@ def _limits() -> Iterator[Case]:
     for opcode in (TEXT, BINARY):
         name = NAMES[opcode]
         yield Case(
-            f"7.4.1-{name}-of-max-message", (Piece(opcode, whole),), relayed=((opcode, whole),),
+            f"7.4.1-{name}-of-max-message",
+            (Piece(opcode, whole),),
+            relayed=((opcode, whole),),
             chops=(0, 1021),
         )
         yield Case(
@@ -780,10 +804,3 @@ LARGE = [*_large()]
 
 #: Many messages one after the other: size and count.
 ROUNDS = [(0, 1000), (16, 1000), (64, 1000), (256, 1000), (1024, 1000), (4096, 500), (65536, 100)]
-
-Write = Callable[[bytes], None]
-
-
-def write_in_pieces(write: Write, raw: bytes, chop: int) -> None:
-    for piece in in_pieces(raw, chop):
-        write(piece)  # type: ignore[arg-type]

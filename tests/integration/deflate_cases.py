@@ -1,4 +1,4 @@
-"""RFC 7692 as tables, in the way of conformance_cases.py; payloads are deflated by Python's zlib."""
+"""RFC 7692 as tables, in the way of conformance_cases.py; what is deflated comes from Python."""
 
 from __future__ import annotations
 

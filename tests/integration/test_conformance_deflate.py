@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import itertools
 import socket
-from typing import Iterator, Optional, Union
+from typing import Iterator, Union
 
 import pytest
 
-from conformance_cases import MAX_MESSAGE, Case, rows, write_in_pieces
+from conformance_cases import MAX_MESSAGE, Case, read_answers, rows, write_in_pieces
 from conversation import Conversation
 from deflate_cases import (
     BREAKS_ITS_PROMISE,
@@ -183,7 +183,7 @@ class Upstream(Peer):
 
 
 class Setting:
-    """One wskeepd, with a compressed leg to the client on some links and to the upstream on others."""
+    """One wskeepd; its links have the one leg or the other compressed."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -213,7 +213,9 @@ class Setting:
         self.ports = {name: int(url.rsplit(":", 1)[1]) for name, url in self.links.items()}
         self.daemon: Wskeepd = scene.start(*links)
 
-    def peer(self, role: str, terms: Terms = Terms(), limited: bool = False) -> Union[Client, Upstream]:
+    def peer(
+        self, role: str, terms: Terms = Terms(), limited: bool = False
+    ) -> Union[Client, Upstream]:
         link = role + ("-limited" if limited else "")
         return (Client if role == "client" else Upstream)(self, terms, link)
 
@@ -233,27 +235,9 @@ roles = pytest.mark.parametrize("role", ["client", "upstream"])
 all_terms = pytest.mark.parametrize("terms", TERMS, ids=[terms.name for terms in TERMS])
 
 
-def read_answers(peer: Peer, case: Case) -> Optional[bytes]:
-    messages: list[tuple[int, bytes]] = []
-    pongs: list[bytes] = []
-    while case.broken or len(messages) < len(case.relayed) or len(pongs) < len(case.pongs):
-        frame = peer.read()
-        if frame.opcode == PONG:
-            pongs.append(frame.payload)
-        elif frame.opcode == CLOSE:
-            assert tuple(pongs) == case.pongs
-            assert tuple(messages) == case.relayed[: len(messages)]
-            return frame.payload
-        else:
-            messages.append((frame.opcode, frame.payload))
-    assert tuple(pongs) == case.pongs
-    assert tuple(messages) == case.relayed
-    return None
-
-
 def check(peer: Peer, case: Case, chop: int) -> None:
     write_in_pieces(peer.connection.write, case.encode(peer.masks), chop)
-    closed = read_answers(peer, case)
+    closed = read_answers(peer.read, case)
     if case.broken:
         assert closed == close_payload(*case.broken)
         peer.read_end()

@@ -29,6 +29,7 @@ from conformance_cases import (
     Case,
     Large,
     begins,
+    read_answers,
     rows,
     write_in_pieces,
 )
@@ -59,8 +60,9 @@ class Setting:
             upstream=upstream,
             client={"max_message": f"{MAX_MESSAGE >> 10}KiB", "max_fragments": MAX_FRAGMENTS},
         )
-        self.ports = {link["name"]: int(link["listen"].rsplit(":", 1)[1]) for link in (plain, limited)}
-        self.daemon: Wskeepd = scene.start(plain, limited)
+        links = (plain, limited)
+        self.ports = {link["name"]: int(link["listen"].rsplit(":", 1)[1]) for link in links}
+        self.daemon: Wskeepd = scene.start(*links)
 
     def client(self, link: str = "game") -> "Client":
         return Client(self, self.ports[link], f"/{next(self._numbers)}")
@@ -128,33 +130,13 @@ class Client(RawClient):
         assert (conversation.close_code, conversation.close_reason) == (code, reason)
 
 
-def read_answers(client: Client, case: Case) -> Optional[bytes]:
-    """Read what the row promises; returns the body of a Close."""
-    messages: list[tuple[int, bytes]] = []
-    pongs: list[bytes] = []
-    while case.broken or len(messages) < len(case.relayed) or len(pongs) < len(case.pongs):
-        frame = client.read()
-        if frame.opcode == PONG:
-            pongs.append(frame.payload)
-        elif frame.opcode == CLOSE:
-            assert tuple(pongs) == case.pongs
-            # Their echo may not have come back before the Close.
-            assert tuple(messages) == case.relayed[: len(messages)]
-            return frame.payload
-        else:
-            messages.append((frame.opcode, frame.payload))
-    assert tuple(pongs) == case.pongs
-    assert tuple(messages) == case.relayed
-    return None
-
-
 def check(client: Client, case: Case, chop: int) -> None:
     client.send_in_pieces(case.encode(masks=True), chop)
-    closed = read_answers(client, case)
+    closed = read_answers(client.read, case)
     if case.broken:
         assert closed == close_payload(*case.broken)
         client.read_end()
-        client.expect_upstream(case.relayed, 1006)  # no Close of its own for a client that broke off
+        client.expect_upstream(case.relayed, 1006)  # no Close for a client that broke off
         return
     assert closed is None
     client.send(PING, b"nothing else came")
