@@ -643,6 +643,12 @@ def _illegal_closes() -> Iterator[Case]:
     for byte in (0x00, 0x03, 0xFF):
         name = f"5.5.1-close-of-one-byte-{byte:02x}"
         yield Case(name, (Piece(CLOSE, bytes([byte])),), broken=BAD_CLOSE)
+    yield Case(
+        "5.5.1-close-of-one-byte-behind-a-ping",  # whose payload would make it whole
+        (Piece(PING, close_payload(1000)), Piece(CLOSE, close_payload(1000)[:1])),
+        pongs=(close_payload(1000),),
+        broken=BAD_CLOSE,
+    )
     for code in ILLEGAL_CODES:
         yield Case(f"7.4-close-{code}", (Piece(CLOSE, close_payload(code)),), broken=BAD_CLOSE)
         yield Case(

@@ -7,6 +7,7 @@ come back, which Pongs, which Close, and how the upstream's connection ends.
 from __future__ import annotations
 
 import itertools
+import threading
 from typing import Iterator, Optional
 
 import pytest
@@ -37,7 +38,7 @@ from conversation import Conversation
 from frames import BINARY, CLOSE, PING, PONG, TEXT, Frame, close_payload, encode
 from messages import Message
 from polling import DEADLINE_S, wait_until
-from raw_peers import RawClient
+from raw_peers import RawClient, RawServerConnection
 from scene import Scene
 from wskeepd_process import Wskeepd
 
@@ -336,3 +337,43 @@ def test_client_that_breaks_a_rule_instead_of_its_answer(setting: Setting) -> No
     end_from_upstream(setting, client)
     client.write(encode(TEXT, b"not masked"))
     client.read_end()
+
+
+def test_after_close_while_it_drains(scene: Scene) -> None:
+    """5.5.1: also while the receipt has to wait, what follows a Close is not read as frames."""
+    held: list[Frame] = []
+    may_answer = threading.Event()
+
+    def hold(connection: RawServerConnection, ping: Frame) -> None:
+        if may_answer.is_set():
+            connection.pong(ping)
+        else:
+            held.append(ping)
+
+    def script(connection: RawServerConnection) -> None:
+        connection.upgrade()
+        connection.serve_to_end(hold)
+
+    server = scene.raw_server(script)
+    kept = scene.keep(server.url, session={"drain_timeout": "60s"})
+    client = scene.raw_client(kept.port)
+    client.handshake()
+    client.send_text("before")
+    wait_until(lambda: server.messages and held, "the message and a Ping behind it")
+    late = encode(PING, b"late", masked=True) + encode(TEXT, b"late", masked=True)
+    client.write(encode(CLOSE, close_payload(3000, "done"), masked=True) + late)
+    client.write(late)
+    client.wait_flushed()
+    other = scene.raw_client(kept.port)
+    other.handshake()
+    other.send(PING)  # the daemon has had a turn
+    assert other.read() == Frame(PONG)
+    may_answer.set()
+    for ping in list(held):
+        server.accepted[0].pong(ping)
+    assert client.read() == Frame(CLOSE, close_payload(3000, "done"))
+    with pytest.raises(EOFError):
+        client.read()
+    wait_until(lambda: not server.conversations[0].is_open, "the upstream's Close")
+    assert server.conversations[0].texts == ["before"]
+    assert server.conversations[0].close_code == 3000
