@@ -362,6 +362,12 @@ def _fragmented(opcode: int) -> Iterator[Case]:
         pongs=(b"p",),
     )
     yield Case(
+        f"5.4-{name}-empty-fragments-ping-between",  # the last one looks like a whole frame
+        (begins(b"", opcode), Piece(PING, b"p"), ends()),
+        relayed=((opcode, b""),),
+        pongs=(b"p",),
+    )
+    yield Case(
         f"5.4-{name}-fragments-controls-everywhere",
         (
             Piece(PING, b"1"),
