@@ -154,6 +154,16 @@ def _rfc_examples() -> Iterator[Case]:
         relayed=hello,
     )
     yield Case(
+        "7.2.3.4-window-behind-a-final-block",
+        (packed(TEXT, bytes.fromhex("f348cdc9c9070000")), packed(TEXT, bytes.fromhex("f200110000"))),
+        relayed=hello * 2,
+    )
+    yield Case(
+        "7.2.3.4-final-block-and-nothing-behind-it",
+        (packed(TEXT, bytes.fromhex("f348cdc9c90700")),) * 2,
+        relayed=hello * 2,
+    )
+    yield Case(
         "7.2.3.5-two-blocks",
         (packed(TEXT, bytes.fromhex("f24805000000ffffcac9c90700")),),
         relayed=hello,
