@@ -7,6 +7,7 @@ independent echo: what is read there and what comes back are equal, whatever the
 from __future__ import annotations
 
 import itertools
+import random
 import socket
 from typing import Iterator, Union
 
@@ -338,3 +339,16 @@ def test_broken_promise(setting: Setting, role: str) -> None:
     """7.1.1: who said that it forgets must not refer to what was before."""
     terms = Terms(server_no_context_takeover=True, client_no_context_takeover=True)
     check(setting.peer(role, terms), BREAKS_ITS_PROMISE, 0)
+
+
+@roles
+def test_what_was_sent_plain_is_not_referred_to(setting: Setting, role: str) -> None:
+    """7.2.1: what does not shrink goes as it is, and the peer's window has not seen it."""
+    peer = setting.peer(role)
+    payload = random.Random(2).randbytes(2000)
+    relayed = ((BINARY, payload), (BINARY, payload), (BINARY, payload * 2))
+    for opcode, data in relayed:
+        peer.connection.send(opcode, data)
+        assert peer.read_message() == (opcode, data)
+    assert peer.deflated_count == 1
+    peer.expect_end(relayed)
