@@ -66,6 +66,9 @@ struct config_upstream_tls {
     enum config_tls_version min_version;
 };
 
+/* permessage-deflate, where the peer agrees. */
+enum config_compression { CONFIG_COMPRESSION_OFF, CONFIG_COMPRESSION_ON };
+
 struct config_client {
     mode_t mode; /* of a Unix socket; 0660 */
     uid_t owner; /* (uid_t)-1: not set */
@@ -75,6 +78,7 @@ struct config_client {
     struct config_users allow_users; /* none: every user */
     uint32_t max_clients;
     struct message_limits limits; /* max_message, max_fragments */
+    enum config_compression compression;
     uint64_t handshake_timeout_ms;
     struct config_client_tls tls;
     char *token; /* "": none is asked for */
@@ -109,6 +113,7 @@ struct config_upstream {
     size_t header_count;
     struct config_strings forward_headers;
     enum config_cookies cookies;
+    enum config_compression compression;
     struct config_strings subprotocols;
     struct message_limits limits;
     struct config_upstream_tls tls;

@@ -22,7 +22,9 @@ enum {
     CLIENT_REST_READS_MAX = 4,
     CLIENT_LINGER_MS_MAX = 24 * 3600 * 1000,
     CLIENT_HURRY_MS = 1000,
-    CLIENT_HEAD_BYTES_MAX = 1024 /* of an answer to a handshake */
+    CLIENT_HEAD_BYTES_MAX = 1024,           /* of an answer to a handshake */
+    CLIENT_DEFLATE_BYTES_MAX = 1024 * 1024, /* a longer message would keep others waiting */
+    CLIENT_COPY_BYTES_MAX = 1024 /* a shorter message is copied, and waits for those behind it */
 };
 
 static void on_read(evutil_socket_t fd, short what, void *argument);
@@ -99,6 +101,7 @@ static void leave(struct net_session *net)
     struct client *client = &net->client;
     client->stage = CLIENT_GONE;
     message_reader_clear(&client->reader);
+    compression_end(&client->compression);
     drop_kept(client);
     head_clear(&client->head);
     client->pong_bytes = 0;
@@ -121,7 +124,8 @@ void client_clear(struct net_session *net)
     client->request = NULL;
 }
 
-static void part_with_linger(struct net_session *net)
+/* reader: its own, when its answer to our Close is still to come. */
+static void part_with_linger(struct net_session *net, struct message_reader *reader)
 {
     uint64_t stall_ms = net->config->session.drain_timeout_ms;
     if (stall_ms < LINGER_CLIENT_MS_MIN)
@@ -130,7 +134,7 @@ static void part_with_linger(struct net_session *net)
         stall_ms = CLIENT_LINGER_MS_MAX;
     char name[REPORT_NAME_BYTES];
     report_name(net, name);
-    linger_take(net->worker, &net->client.conn, stall_ms, name);
+    linger_take(net->worker, &net->client.conn, reader, stall_ms, name);
     leave(net);
 }
 
@@ -174,12 +178,15 @@ void client_do_answer(struct net_session *net)
     char head[CLIENT_HEAD_BYTES_MAX];
     if (client->stage != CLIENT_WAITING)
         return;
-    const char *subprotocol = client->request->has_offer ? net->core.subprotocol : NULL;
+    const struct client_request *request = client->request;
+    const char *subprotocol = request->has_offer ? net->core.subprotocol : NULL;
+    const struct deflate_terms *deflate = request->has_deflate ? &request->deflate : NULL;
     size_t bytes =
-        handshake_build_response(client->request->accept, subprotocol, head, sizeof(head));
+        handshake_build_response(request->accept, subprotocol, deflate, head, sizeof(head));
     assert(bytes > 0); /* a subprotocol has at most HANDSHAKE_SUBPROTOCOL_BYTES_MAX */
     gather_copy(&net->worker->gather, &client->conn, head, bytes);
     message_reader_init(&client->reader, true, &net->config->client.limits);
+    compression_begin(&client->compression, &client->reader, deflate, true);
     client->stage = CLIENT_OPEN;
 }
 
@@ -192,7 +199,7 @@ void client_do_refuse(struct net_session *net, unsigned status, const char *why)
     report_client_refused(net, status, why);
     size_t bytes = handshake_build_refusal(status, why, head, sizeof(head));
     gather_copy(&net->worker->gather, &client->conn, head, bytes);
-    part_with_linger(net);
+    part_with_linger(net, NULL);
 }
 
 void client_do_close(struct net_session *net, const struct close_frame *close, bool last)
@@ -206,13 +213,13 @@ void client_do_close(struct net_session *net, const struct close_frame *close, b
     client->close_was_sent = true;
     client->pong_bytes = 0;
     if (last || client->close_was_received)
-        part_with_linger(net);
+        part_with_linger(net, message_reader_has_ended(&client->reader) ? NULL : &client->reader);
 }
 
 void client_do_cut(struct net_session *net)
 {
     if (net->client.stage != CLIENT_GONE)
-        part_with_linger(net);
+        part_with_linger(net, NULL);
 }
 
 void client_do_ping(struct net_session *net)
@@ -225,6 +232,17 @@ void client_do_ping(struct net_session *net)
     session_client_pinged(&net->core, client->conn.queued_offset, relay_now(net));
 }
 
+/* True: the message is in the writer's buffer, deflated. */
+static bool deflate(struct net_session *net, const struct message *message)
+{
+    struct compression *compression = &net->client.compression;
+    if (!compression->is_on || message->payload_bytes > CLIENT_DEFLATE_BYTES_MAX)
+        return false;
+    compression_used(compression, relay_now(net));
+    deflate_write_begin(&compression->writer, message->payload, message->payload_bytes);
+    return deflate_write(&compression->writer, message->payload_bytes) == DEFLATE_OK;
+}
+
 void client_do_deliver(struct net_session *net, const struct message *message, const uint8_t *frame,
                        size_t frame_bytes)
 {
@@ -232,16 +250,26 @@ void client_do_deliver(struct net_session *net, const struct message *message, c
     struct gather *gather = &net->worker->gather;
     if (client->stage != CLIENT_OPEN || client->close_was_sent)
         return;
-    if (frame) {
+    struct frame_header header = {
+        .fin = true, .opcode = message->opcode, .payload_bytes = message->payload_bytes};
+    const uint8_t *payload = message->payload;
+    if (deflate(net, message)) {
+        header.rsv1 = true;
+        header.payload_bytes = client->compression.writer.buffer_bytes;
+        payload = client->compression.writer.buffer;
+    } else if (frame) {
         gather_add(gather, &client->conn, frame, frame_bytes);
         return;
     }
     uint8_t head[FRAME_HEADER_BYTES_MAX];
-    const struct frame_header header = {
-        .fin = true, .opcode = message->opcode, .payload_bytes = message->payload_bytes};
     gather_copy(gather, &client->conn, head, frame_header_encode(&header, head));
-    gather_add(gather, &client->conn, message->payload, message->payload_bytes);
-    gather_flush(gather); /* the payload is the reader's, until its next message */
+    if (header.payload_bytes <= CLIENT_COPY_BYTES_MAX) {
+        gather_copy(gather, &client->conn, payload, header.payload_bytes);
+    } else {
+        gather_add(gather, &client->conn, payload, header.payload_bytes);
+        gather_flush(gather); /* it is the reader's or the writer's, until the next message */
+    }
+    deflate_write_done(&client->compression.writer);
 }
 
 void client_do_text(struct net_session *net, const char *text)
@@ -348,6 +376,7 @@ static bool feed(struct net_session *net, uint8_t *data, size_t bytes, bool was_
             return has_pong;
         case MESSAGE_DATA:
             client->data_ms = relay_now(net);
+            compression_used(&client->compression, relay_now(net));
             if (offer(net, message.opcode, message.payload, message.payload_bytes) !=
                 SESSION_NOT_NOW)
                 break;
@@ -511,8 +540,9 @@ static bool read_once(struct net_session *net)
 {
     struct worker *worker = net->worker;
     int error;
-    ssize_t got =
-        conn_read(&net->client.conn, worker->receive_buffer, WORKER_RECEIVE_BYTES, &error);
+    struct conn *conn = &net->client.conn;
+    ssize_t got = conn_read(conn, worker->receive_buffer,
+                            compression_read_bytes_max(&net->client.compression, conn), &error);
     relay_touch(net);
     if (got == -1)
         return false; /* or bytes that were TLS's own */
@@ -677,6 +707,8 @@ uint64_t client_deadline_ms(const struct net_session *net)
     if (client->stage == CLIENT_GONE)
         return TIMERS_NEVER;
     uint64_t due_ms = conn_deadline_ms(&client->conn, client->write_failed_ms, net->worker->now_ms);
+    if (compression_deadline_ms(&client->compression) < due_ms)
+        due_ms = compression_deadline_ms(&client->compression);
     if (client->kept.has_message && net->worker->now_ms + CLIENT_LOOK_MS < due_ms)
         due_ms = net->worker->now_ms + CLIENT_LOOK_MS;
     if (client->paused_ms != 0 && !client->pause_is_logged)
@@ -698,6 +730,7 @@ void client_timer(struct net_session *net)
             client_do_refuse(net, 408, "handshake_timeout");
         return;
     }
+    compression_timer(&client->compression, &client->reader, false, now_ms);
     if (client->paused_ms != 0 && !client->pause_is_logged &&
         now_ms - client->paused_ms >= CLIENT_PAUSE_LOGGED_MS) {
         client->pause_is_logged = true;

@@ -6,6 +6,7 @@
 #ifndef WSKEEP_NET_CLIENT_H
 #define WSKEEP_NET_CLIENT_H
 
+#include "net/compression.h"
 #include "net/conn.h"
 #include "net/head.h"
 #include "proto/handshake.h"
@@ -26,6 +27,8 @@ enum client_stage {
 /* What the handshake asked for, as far as it is needed later.  One allocation. */
 struct client_request {
     char accept[HANDSHAKE_ACCEPT_BYTES + 1];
+    bool has_deflate; /* it is answered with permessage-deflate: */
+    struct deflate_terms deflate;
     bool has_offer; /* the client named subprotocols: only then it is told one */
     unsigned offer_count;
     size_t offer_bytes;
@@ -57,6 +60,7 @@ struct client {
     const struct config_listen *listen; /* where it came in; until the handshake was read */
     struct client_request *request;
     struct message_reader reader;
+    struct compression compression;
     struct client_kept kept;
     uint64_t handshake_due_ms;
     uint64_t write_failed_ms; /* a write has failed since; 0: none has */

@@ -139,7 +139,8 @@ static char *put_text(char *at, struct http_text text)
     return at + text.bytes + 1;
 }
 
-static struct client_request *request_new(const struct handshake_request *asked,
+static struct client_request *request_new(const struct config_client *config,
+                                          const struct handshake_request *asked,
                                           const struct offer *offer, const char *target,
                                           const struct forward *forward)
 {
@@ -148,7 +149,10 @@ static struct client_request *request_new(const struct handshake_request *asked,
         malloc(sizeof(*request) + offer->bytes + target_bytes + forward->bytes);
     if (!request)
         return NULL;
-    *request = (struct client_request){.has_offer = asked->subprotocol_count > 0,
+    *request = (struct client_request){.has_deflate = asked->offers_deflate &&
+                                                      config->compression == CONFIG_COMPRESSION_ON,
+                                       .deflate = asked->deflate,
+                                       .has_offer = asked->subprotocol_count > 0,
                                        .offer_count = offer->count,
                                        .offer_bytes = offer->bytes,
                                        .forward_count = forward->count,
@@ -209,6 +213,6 @@ unsigned client_handshake_check(const struct net_session *net, const uint8_t *da
     if (!forward_make(&config->upstream, &head, shows_token_in_header, &forward))
         return 431;
     *why = "no memory";
-    *request = request_new(&asked, &offer, target, &forward);
+    *request = request_new(&config->client, &asked, &offer, target, &forward);
     return *request ? 101 : 503;
 }

@@ -83,7 +83,9 @@ static void ask_make(const struct net_session *net, const char *key, struct aski
                                          .subprotocols = asking->subprotocols,
                                          .subprotocol_count = request->offer_count,
                                          .headers = fresh->headers,
-                                         .header_count = fresh->header_count};
+                                         .header_count = fresh->header_count,
+                                         .offers_deflate = net->config->upstream.compression ==
+                                                           CONFIG_COMPRESSION_ON};
 }
 
 size_t dial_build_request(struct net_session *net, char *out, size_t out_bytes)
@@ -131,6 +133,7 @@ static enum dial_answer check_head(struct net_session *net, const uint8_t *data,
     if (subprotocol.bytes > 0)
         memcpy(outcome->subprotocol, subprotocol.at, subprotocol.bytes);
     outcome->subprotocol[subprotocol.bytes] = '\0';
+    outcome->has_deflate = deflate_offer_check(&head, &outcome->deflate) == DEFLATE_OFFER_OK;
     fresh_take_cookies(net, &head);
     return DIAL_OPEN;
 }

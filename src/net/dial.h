@@ -46,9 +46,11 @@ struct dial_outcome {
     uint8_t *rest; /* DIAL_OPEN: what follows the head; valid until dial_free() */
     size_t rest_bytes;
     char subprotocol[HANDSHAKE_SUBPROTOCOL_BYTES_MAX + 1]; /* "" for none */
-    enum cause cause;                                      /* DIAL_FAILED */
-    unsigned http_status;                                  /* with CAUSE_HTTP_STATUS */
-    bool has_retry_after;                                  /* the answer asks for a wait */
+    bool has_deflate; /* DIAL_OPEN: permessage-deflate was agreed on, so: */
+    struct deflate_terms deflate;
+    enum cause cause;     /* DIAL_FAILED */
+    unsigned http_status; /* with CAUSE_HTTP_STATUS */
+    bool has_retry_after; /* the answer asks for a wait */
     uint64_t retry_after_ms;
 };
 

@@ -9,10 +9,13 @@
 #include "net/conn.h"
 #include "net/report.h"
 #include "net/worker.h"
+#include "proto/message.h"
 
 struct lingering {
     struct worker *worker;
     struct conn conn;
+    struct message_reader reader; /* while awaits_close */
+    bool awaits_close;
     struct timer timer;
     uint64_t stall_ms;
     uint64_t last_ms;      /* not a moment longer */
@@ -25,6 +28,7 @@ static void end(struct lingering *lingering)
 {
     struct worker *worker = lingering->worker;
     conn_close(&lingering->conn, false);
+    message_reader_clear(&lingering->reader);
     timers_remove(&worker->timers, &lingering->timer);
     LIST_REMOVE(lingering, entry);
     worker->lingering_count--;
@@ -39,6 +43,12 @@ static void wait(struct lingering *lingering, uint64_t delay_ms)
                due_ms < lingering->last_ms ? due_ms : lingering->last_ms);
 }
 
+static void stop_awaiting(struct lingering *lingering)
+{
+    lingering->awaits_close = false;
+    message_reader_clear(&lingering->reader);
+}
+
 /* Nothing is owed any more, or nothing can be paid. */
 static void shut(struct lingering *lingering)
 {
@@ -46,8 +56,32 @@ static void shut(struct lingering *lingering)
         end(lingering);
         return;
     }
+    stop_awaiting(lingering);
     conn_shut(&lingering->conn);
     wait(lingering, LINGER_READ_MS);
+}
+
+/* The last byte is out: peers that end at our FIN must have had the time to read what is before. */
+static void flushed(struct lingering *lingering)
+{
+    if (lingering->awaits_close && !lingering->conn.read_ended)
+        wait(lingering, LINGER_CLOSE_MS);
+    else
+        shut(lingering);
+}
+
+/* Messages are dropped; the peer's Close, or what is no frame, is the end of them. */
+static void look_for_close(struct lingering *lingering, uint8_t *data, size_t bytes)
+{
+    struct message message;
+    size_t consumed;
+    while (message_read(&lingering->reader, data, bytes, &consumed, &message) !=
+           MESSAGE_NEED_MORE) {
+        data += consumed;
+        bytes -= consumed;
+    }
+    if (message_reader_has_ended(&lingering->reader))
+        stop_awaiting(lingering);
 }
 
 static void on_read(evutil_socket_t fd, short what, void *argument)
@@ -61,8 +95,10 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
     ssize_t got = conn->is_shut
                       ? conn_read_wire(conn, worker->receive_buffer, WORKER_RECEIVE_BYTES, &error)
                       : conn_read(conn, worker->receive_buffer, WORKER_RECEIVE_BYTES, &error);
+    if (got > 0 && lingering->awaits_close)
+        look_for_close(lingering, worker->receive_buffer, (size_t)got);
     if (got > 0 || got == -1) {
-        if (!conn->is_shut && conn_is_flushed(conn))
+        if (!conn->is_shut && !lingering->awaits_close && conn_is_flushed(conn))
             shut(lingering); /* with TLS, reading may be what writing waits for */
         return;
     }
@@ -78,7 +114,7 @@ static void on_write(evutil_socket_t fd, short what, void *argument)
     (void)what;
     conn_write_unsent(&lingering->conn);
     if (conn_is_flushed(&lingering->conn))
-        shut(lingering);
+        flushed(lingering);
     else
         wait(lingering, lingering->stall_ms);
 }
@@ -121,7 +157,10 @@ static void on_timer(struct timer *timer)
     }
     if (owed_bytes > 0 && !lingering->conn.write_error)
         report_owed(lingering, owed_bytes);
-    end(lingering);
+    if (owed_bytes == 0 && lingering->awaits_close && worker_now(worker) < lingering->last_ms)
+        shut(lingering);
+    else
+        end(lingering);
 }
 
 static void take_over(struct lingering *lingering, struct conn *from)
@@ -141,7 +180,8 @@ static void take_over(struct lingering *lingering, struct conn *from)
     unsent_move(&to->unsent, &from->unsent);
 }
 
-void linger_take(struct worker *worker, struct conn *conn, uint64_t stall_ms, const char *who)
+void linger_take(struct worker *worker, struct conn *conn, struct message_reader *reader,
+                 uint64_t stall_ms, const char *who)
 {
     if (worker->gather.conn == conn)
         gather_flush(&worker->gather);
@@ -161,9 +201,14 @@ void linger_take(struct worker *worker, struct conn *conn, uint64_t stall_ms, co
     LIST_INSERT_HEAD(&worker->lingerings, lingering, entry);
     worker->lingering_count++;
     take_over(lingering, conn);
+    if (reader) {
+        lingering->awaits_close = true;
+        lingering->reader = *reader;
+        *reader = (struct message_reader){0};
+    }
     conn_set_reading(&lingering->conn, true);
     if (conn_is_flushed(&lingering->conn)) {
-        shut(lingering);
+        flushed(lingering);
         return;
     }
     conn_wait_writable(&lingering->conn);

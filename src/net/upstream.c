@@ -12,6 +12,8 @@
 #include "net/report.h"
 #include "proto/mask.h"
 
+enum { PACK_BYTES_MAX = 256 * 1024 }; /* deflated in one turn: others want theirs */
+
 static void on_read(evutil_socket_t fd, short what, void *argument);
 static void on_write(evutil_socket_t fd, short what, void *argument);
 
@@ -35,7 +37,9 @@ static void forget(struct net_session *net)
     upstream->tls = NULL;
     fresh_end(net);
     message_reader_clear(&upstream->reader);
+    compression_end(&upstream->compression);
     upstream->stage = UPSTREAM_NONE;
+    upstream->is_packing = false;
     upstream->is_sending = false;
     upstream->close_was_sent = false;
     upstream->write_failed_ms = 0;
@@ -141,7 +145,7 @@ static void part(struct net_session *net, const struct close_frame *close)
                          encode_control(net, FRAME_CLOSE, body, close_encode(close, body), frame));
     char name[REPORT_NAME_BYTES];
     report_name(net, name);
-    linger_take(worker, &upstream->conn, LINGER_UPSTREAM_MS, name);
+    linger_take(worker, &upstream->conn, NULL, LINGER_UPSTREAM_MS, name);
     forget(net);
 }
 
@@ -307,8 +311,11 @@ static void begin(struct net_session *net)
 /* Before core's own: it would call it a look-up that took too long. */
 void upstream_timer(struct net_session *net)
 {
+    struct upstream *upstream = &net->upstream;
     fresh_timer(net);
-    if (net->upstream.stage != UPSTREAM_READING || relay_now(net) < net->core.wait_until_ms)
+    compression_timer(&upstream->compression, &upstream->reader,
+                      upstream->is_sending || upstream->is_packing, relay_now(net));
+    if (upstream->stage != UPSTREAM_READING || relay_now(net) < net->core.wait_until_ms)
         return;
     fresh_report_hang(net);
     lose(net, CAUSE_SECRET_UNREADABLE);
@@ -461,6 +468,7 @@ static void feed(struct net_session *net, uint8_t *data, size_t bytes)
         case MESSAGE_NEED_MORE:
             return;
         case MESSAGE_DATA:
+            compression_used(&upstream->compression, relay_now(net));
             if (session_upstream_message(&net->core, relay_now(net)))
                 client_do_deliver(net, &message, whole_frame(at, consumed, &message), consumed);
             break;
@@ -500,6 +508,8 @@ static void opened(struct net_session *net, const struct dial_outcome *outcome)
     fresh_end(net);
     upstream->stage = UPSTREAM_OPEN;
     message_reader_init(&upstream->reader, false, &net->config->upstream.limits);
+    compression_begin(&upstream->compression, &upstream->reader,
+                      outcome->has_deflate ? &outcome->deflate : NULL, false);
     session_upstream_upgraded(&net->core, *subprotocol ? subprotocol : NULL, relay_now(net),
                               &actions);
     upstream->has_opened =
@@ -573,8 +583,9 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
         relay_touch(net);
         return;
     }
-    ssize_t got =
-        conn_read(&net->upstream.conn, worker->receive_buffer, WORKER_RECEIVE_BYTES, &error);
+    struct conn *conn = &net->upstream.conn;
+    ssize_t got = conn_read(conn, worker->receive_buffer,
+                            compression_read_bytes_max(&net->upstream.compression, conn), &error);
     bool goes_on = got > 0 || got == -1;
     relay_touch(net); /* also for bytes that were TLS's own: it counts what a poll brought */
     if (goes_on && net->upstream.stage == UPSTREAM_SECURING && !continue_securing(net))
@@ -618,6 +629,7 @@ static void finish_frame(struct net_session *net, size_t used)
 {
     struct upstream *upstream = &net->upstream;
     upstream->is_sending = false;
+    deflate_write_done(&upstream->compression.writer);
     if (upstream->sending.kind == SESSION_SEND_CLOSE)
         upstream->close_was_sent = true;
     session_sent(&net->core, &upstream->sending, upstream->conn.queued_offset + used,
@@ -627,12 +639,12 @@ static void finish_frame(struct net_session *net, size_t used)
 static size_t encode_payload(struct net_session *net, uint8_t *out, size_t room)
 {
     struct upstream *upstream = &net->upstream;
-    size_t piece = upstream->sending.payload_bytes - upstream->sending_done;
+    size_t piece = upstream->frame_payload_bytes - upstream->frame_done;
     if (piece > room)
         piece = room;
-    mask_copy(out, upstream->sending.payload + upstream->sending_done, piece, upstream->mask_key,
-              upstream->sending_done);
-    upstream->sending_done += piece;
+    mask_copy(out, upstream->frame_payload + upstream->frame_done, piece, upstream->mask_key,
+              upstream->frame_done);
+    upstream->frame_done += piece;
     return piece;
 }
 
@@ -640,14 +652,55 @@ static size_t encode_header(struct net_session *net, uint8_t *out)
 {
     struct upstream *upstream = &net->upstream;
     struct frame_header header = {.fin = true,
+                                  .rsv1 = upstream->frame_is_deflated,
                                   .masked = true,
                                   .opcode = upstream->sending.opcode,
-                                  .payload_bytes = upstream->sending.payload_bytes};
+                                  .payload_bytes = upstream->frame_payload_bytes};
     chance_fill(&net->worker->chance, header.mask_key, sizeof(header.mask_key));
     memcpy(upstream->mask_key, header.mask_key, sizeof(upstream->mask_key));
-    upstream->sending_done = 0;
+    upstream->frame_done = 0;
+    upstream->is_packing = false;
     upstream->is_sending = true;
     return frame_header_encode(&header, out);
+}
+
+/* What core wants to be sent next.  False when there is nothing. */
+static bool take_next(struct net_session *net)
+{
+    struct upstream *upstream = &net->upstream;
+    struct session_send *sending = &upstream->sending;
+    if (!session_send_next(&net->core, relay_now(net), sending))
+        return false;
+    upstream->frame_payload = sending->payload;
+    upstream->frame_payload_bytes = sending->payload_bytes;
+    upstream->frame_is_deflated = false;
+    if (upstream->compression.is_on && sending->kind == SESSION_SEND_MESSAGE) {
+        deflate_write_begin(&upstream->compression.writer, sending->payload,
+                            sending->payload_bytes);
+        upstream->is_packing = true;
+    }
+    return true;
+}
+
+/* Deflate on.  False when that takes another turn. */
+static bool pack(struct net_session *net)
+{
+    struct upstream *upstream = &net->upstream;
+    struct deflate_writer *writer = &upstream->compression.writer;
+    size_t before = writer->payload_done;
+    if (upstream->packed_bytes >= PACK_BYTES_MAX)
+        return false;
+    enum deflate_result result = deflate_write(writer, PACK_BYTES_MAX - upstream->packed_bytes);
+    upstream->packed_bytes += writer->payload_done - before;
+    if (result == DEFLATE_MORE)
+        return false;
+    compression_used(&upstream->compression, relay_now(net));
+    if (result != DEFLATE_OK)
+        return true; /* it goes as it is */
+    upstream->frame_payload = writer->buffer;
+    upstream->frame_payload_bytes = writer->buffer_bytes;
+    upstream->frame_is_deflated = true;
+    return true;
 }
 
 /* The next piece of the stream into the send buffer.  False when nothing fits or nothing is left;
@@ -667,15 +720,19 @@ static bool encode_next(struct net_session *net, size_t *used)
         return true;
     }
     if (!upstream->is_sending) {
-        if (!session_send_next(&net->core, relay_now(net), &upstream->sending))
+        if (!upstream->is_packing && !take_next(net))
             return false;
+        if (upstream->is_packing && !pack(net)) {
+            upstream->more_to_send = true;
+            return false;
+        }
         size_t header_bytes = encode_header(net, out);
         out += header_bytes;
         room -= header_bytes;
         *used += header_bytes;
     }
     *used += encode_payload(net, out, room);
-    if (upstream->sending_done == upstream->sending.payload_bytes)
+    if (upstream->frame_done == upstream->frame_payload_bytes)
         finish_frame(net, *used);
     return true;
 }
@@ -685,6 +742,7 @@ static void send_what_may_be(struct net_session *net)
     struct upstream *upstream = &net->upstream;
     size_t used = 0;
     upstream->more_to_send = false;
+    upstream->packed_bytes = 0;
     if (!conn_is_flushed(&upstream->conn) || upstream->conn.write_error || upstream->close_was_sent)
         return;
     while (encode_next(net, &used))
@@ -702,7 +760,9 @@ uint64_t upstream_deadline_ms(const struct net_session *net)
     const struct upstream *upstream = &net->upstream;
     if (upstream->stage != UPSTREAM_OPEN)
         return fresh_deadline_ms(net); /* that of an attempt is core's */
-    return conn_deadline_ms(&upstream->conn, upstream->write_failed_ms, relay_now(net));
+    uint64_t due_ms = conn_deadline_ms(&upstream->conn, upstream->write_failed_ms, relay_now(net));
+    uint64_t quiet_ms = compression_deadline_ms(&upstream->compression);
+    return quiet_ms < due_ms ? quiet_ms : due_ms;
 }
 
 /* What the peer still has to say is read to its end first.  When that does not come (the write was

@@ -8,6 +8,7 @@
 #define WSKEEP_NET_UPSTREAM_H
 
 #include "core/session.h"
+#include "net/compression.h"
 #include "net/conn.h"
 #include "net/dial.h"
 #include "net/fresh.h"
@@ -36,8 +37,14 @@ struct upstream {
     struct tls_context *tls; /* of the newest attempt; NULL: without TLS */
     const char *tls_why;     /* how TLS failed, when that was the end */
     struct message_reader reader;
-    struct session_send sending; /* the message being encoded, when sending_done < its bytes */
-    size_t sending_done;
+    struct compression compression;
+    struct session_send sending;  /* what is being encoded: first is_packing, then is_sending */
+    const uint8_t *frame_payload; /* the same as it goes out, without its mask: until it is */
+    size_t frame_payload_bytes;   /* encoded it stays where it is */
+    size_t frame_done;
+    size_t packed_bytes; /* that were deflated in this turn */
+    bool frame_is_deflated;
+    bool is_packing;
     uint8_t mask_key[4];
     unsigned url_index; /* of the current or last attempt */
     bool has_begun;     /* there was an attempt */

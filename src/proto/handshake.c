@@ -175,6 +175,10 @@ unsigned handshake_check_request(const struct http_head *head, struct handshake_
         return refuse(400, "more than one Origin", why);
     if (!read_subprotocols(head, request))
         return refuse(400, "Sec-WebSocket-Protocol malformed", why);
+    enum deflate_offer_result offer = deflate_offer_choose(head, &request->deflate);
+    if (offer > DEFLATE_OFFER_NONE)
+        return refuse(400, deflate_offer_result_text(offer), why);
+    request->offers_deflate = offer == DEFLATE_OFFER_OK;
     request->key = key->value;
     if (http_head_count(head, "Origin"))
         request->origin = http_head_field(head, "Origin", 0)->value;
@@ -212,8 +216,10 @@ static size_t written(const struct writer *writer)
 }
 
 size_t handshake_build_response(const char accept[HANDSHAKE_ACCEPT_BYTES + 1],
-                                const char *subprotocol, char *out, size_t out_bytes)
+                                const char *subprotocol, const struct deflate_terms *deflate,
+                                char *out, size_t out_bytes)
 {
+    char extension[DEFLATE_ANSWER_BYTES_MAX];
     struct writer writer = {.out = out, .bytes_max = out_bytes};
     put(&writer,
         "HTTP/1.1 101 Switching Protocols\r\n"
@@ -224,6 +230,10 @@ size_t handshake_build_response(const char accept[HANDSHAKE_ACCEPT_BYTES + 1],
     if (subprotocol) {
         assert(http_is_token(subprotocol, strlen(subprotocol)));
         put(&writer, "Sec-WebSocket-Protocol: %s\r\n", subprotocol);
+    }
+    if (deflate) {
+        deflate_offer_answer(deflate, extension);
+        put(&writer, "Sec-WebSocket-Extensions: %s\r\n", extension);
     }
     put(&writer, "\r\n");
     return written(&writer);
@@ -342,6 +352,8 @@ size_t handshake_build_request(const struct handshake_ask *ask, char *out, size_
     for (size_t i = 0; i < ask->subprotocol_count; i++)
         put(&writer, "%s%s%s", i == 0 ? "Sec-WebSocket-Protocol: " : ", ", ask->subprotocols[i],
             i + 1 == ask->subprotocol_count ? "\r\n" : "");
+    if (ask->offers_deflate)
+        put(&writer, "Sec-WebSocket-Extensions: %s\r\n", deflate_offer_text);
     for (size_t i = 0; i < ask->header_count; i++)
         put(&writer, "%s: %s\r\n", ask->headers[i].name, ask->headers[i].value);
     put(&writer, "\r\n");
@@ -359,8 +371,10 @@ static bool was_offered(const struct handshake_ask *ask, struct http_text subpro
 }
 
 /* 4.1, the client's checks of a 101.  NULL: all of them pass. */
-static const char *switching_error(const struct http_head *head, const char *accept)
+static const char *switching_error(const struct http_head *head, const struct handshake_ask *ask,
+                                   const char *accept)
 {
+    struct deflate_terms terms;
     const struct http_field *field = http_head_field(head, "Upgrade", 0);
     if (!field || http_head_count(head, "Upgrade") != 1 ||
         !http_text_equals_nocase(field->value, "websocket"))
@@ -371,8 +385,11 @@ static const char *switching_error(const struct http_head *head, const char *acc
     if (!field || http_head_count(head, "Sec-WebSocket-Accept") != 1 ||
         !http_text_equals(field->value, accept))
         return "101 with a wrong Sec-WebSocket-Accept";
-    if (http_head_count(head, "Sec-WebSocket-Extensions"))
-        return "101 with an extension that was not offered";
+    enum deflate_offer_result extension = deflate_offer_check(head, &terms);
+    if (extension > DEFLATE_OFFER_NONE)
+        return deflate_offer_result_text(extension);
+    if (http_head_count(head, "Sec-WebSocket-Extensions") && !ask->offers_deflate)
+        return deflate_offer_result_text(DEFLATE_OFFER_ERR_EXTENSION);
     if (http_head_count(head, "Transfer-Encoding") || http_head_count(head, "Content-Length"))
         return "101 that announces a body"; /* RFC 9110 8.6: not even one of 0 bytes */
     return NULL;
@@ -394,7 +411,7 @@ enum handshake_answer handshake_check_response(const struct http_head *head,
         *why = "101 that is not HTTP/1.1";
         return HANDSHAKE_MALFORMED;
     }
-    *why = switching_error(head, accept);
+    *why = switching_error(head, ask, accept);
     if (*why)
         return HANDSHAKE_MALFORMED;
     const struct http_field *chosen = http_head_field(head, "Sec-WebSocket-Protocol", 0);

@@ -6,6 +6,7 @@
 #ifndef WSKEEP_PROTO_HANDSHAKE_H
 #define WSKEEP_PROTO_HANDSHAKE_H
 
+#include "proto/deflate_offer.h"
 #include "proto/host.h"
 #include "proto/http_head.h"
 
@@ -35,6 +36,8 @@ struct handshake_request {
     struct http_text key;
     struct http_text subprotocols[HANDSHAKE_SUBPROTOCOL_COUNT_MAX];
     size_t subprotocol_count;
+    bool offers_deflate; /* permessage-deflate, in a way that can be accepted */
+    struct deflate_terms deflate;
 };
 
 /*
@@ -42,7 +45,7 @@ struct handshake_request {
  * the refusal with *why in a few words for the answer's body and the log:
  *   400 malformed (HTTP/1.0, Host missing, twice or not to be read, a target that is neither a path
  *       nor a URL of http or https, key missing, twice or not base64 of 16 bytes,
- *       a body announced, a token list malformed, two Origins, ...)
+ *       a body announced, a list of tokens or extensions malformed, two Origins, ...)
  *   405 a method that is not GET
  *   426 no Upgrade: websocket, or a version other than 13 (the answer names 13, 4.2.2)
  *   505 a version that is not HTTP/1.x (RFC 9110 15.6.6)
@@ -51,11 +54,13 @@ unsigned handshake_check_request(const struct http_head *head, struct handshake_
                                  const char **why);
 
 /*
- * Build the 101 answer.  subprotocol may be NULL.  Returns the bytes of the head, or 0 when
- * it does not fit.  Every value must be a token or field value: asserted, as they were checked.
+ * Build the 101 answer.  subprotocol may be NULL, and so may deflate: no extension.  Returns the
+ * bytes of the head, or 0 when it does not fit.  Every value must be a token or field value:
+ * asserted, as they were checked.
  */
 size_t handshake_build_response(const char accept[HANDSHAKE_ACCEPT_BYTES + 1],
-                                const char *subprotocol, char *out, size_t out_bytes);
+                                const char *subprotocol, const struct deflate_terms *deflate,
+                                char *out, size_t out_bytes);
 
 /* Build a refusal: status, a text/plain body `wskeep: WHY`, Connection: close; with 426 also
  * Upgrade and Sec-WebSocket-Version, with 401 WWW-Authenticate.  Returns its bytes, or 0 when it
@@ -77,6 +82,7 @@ struct handshake_ask {
     const struct handshake_header *headers; /* in addition; names that belong to the handshake
                                                (handshake_header_is_reserved) are refused */
     size_t header_count;
+    bool offers_deflate; /* deflate_offer_text */
 };
 
 /* True for the names that only the handshake itself may set: Host, Connection, Upgrade,
@@ -95,14 +101,16 @@ enum handshake_answer {
     HANDSHAKE_ACCEPTED,
     HANDSHAKE_REFUSED,    /* a well-formed HTTP answer with another status */
     HANDSHAKE_MALFORMED,  /* not an HTTP answer, or a 101 that breaks 4.1: no or wrong Accept,
-                             Upgrade or Connection; an extension nobody offered; a body announced */
+                             Upgrade or Connection; an extension nobody offered, or not as it
+                             was offered; a body announced */
     HANDSHAKE_SUBPROTOCOL /* a 101 that chose a subprotocol which was not offered, or two */
 };
 
 /*
  * Check an upstream's answer against what was asked.  accept is what handshake_accept() gave for
  * our key.  status is set for HANDSHAKE_REFUSED; subprotocol for HANDSHAKE_ACCEPTED (at is NULL
- * when none was chosen); why for all but HANDSHAKE_ACCEPTED.
+ * when none was chosen); why for all but HANDSHAKE_ACCEPTED.  What became of permessage-deflate is
+ * asked of deflate_offer_check().
  */
 enum handshake_answer handshake_check_response(const struct http_head *head,
                                                const struct handshake_ask *ask, const char *accept,

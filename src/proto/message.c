@@ -7,7 +7,10 @@
 
 #include "proto/mask.h"
 
-enum { BUFFER_BYTES_MIN = 4096 };
+enum {
+    BUFFER_BYTES_MIN = 4096,
+    DEFLATED_EXCESS_BYTES = 64 * 1024 /* blocks that stand for nothing, in a small message */
+};
 
 void message_reader_init(struct message_reader *reader, bool masked,
                          const struct message_limits *limits)
@@ -16,6 +19,26 @@ void message_reader_init(struct message_reader *reader, bool masked,
         .rules = {.masked = masked, .payload_bytes_max = limits->message_bytes_max},
         .limits = *limits,
     };
+}
+
+/* What does not shrink becomes longer, by an eighth at worst (9 bits for a byte): more than this is
+ * nothing that anyone has to send. */
+static uint64_t deflated_bytes_max(const struct message_reader *reader)
+{
+    uint64_t bytes = reader->limits.message_bytes_max;
+    return bytes + bytes / 4 + DEFLATED_EXCESS_BYTES;
+}
+
+void message_reader_inflate(struct message_reader *reader, unsigned window_bits, bool keeps_context)
+{
+    deflate_reader_init(&reader->deflate, window_bits, keeps_context);
+    reader->rules.rsv1_allowed = true;
+    reader->rules.payload_bytes_max = deflated_bytes_max(reader);
+}
+
+void message_reader_rest(struct message_reader *reader)
+{
+    deflate_reader_rest(&reader->deflate);
 }
 
 static void buffer_free(struct message_reader *reader)
@@ -29,6 +52,12 @@ static void buffer_free(struct message_reader *reader)
 void message_reader_clear(struct message_reader *reader)
 {
     buffer_free(reader);
+    deflate_reader_clear(&reader->deflate);
+}
+
+bool message_reader_has_ended(const struct message_reader *reader)
+{
+    return reader->failed;
 }
 
 bool message_reader_is_idle(const struct message_reader *reader)
@@ -45,7 +74,7 @@ size_t message_reader_heap_bytes(const struct message_reader *reader)
 static enum message_event fail(struct message_reader *reader, uint16_t code, const char *why,
                                struct message *message)
 {
-    buffer_free(reader);
+    message_reader_clear(reader);
     reader->in_frame = false;
     reader->in_message = false;
     reader->partial_bytes = 0;
@@ -81,6 +110,19 @@ static bool buffer_reserve(struct message_reader *reader, size_t bytes)
 
 /* ---- a frame begins ----------------------------------------------------------------------- */
 
+/* What may still come of the message, whichever way it comes. */
+static uint64_t bytes_left(const struct message_reader *reader, const struct frame_header *header)
+{
+    bool is_deflated = header->rsv1;
+    if (header->opcode == FRAME_CONTINUATION)
+        is_deflated = reader->message_deflated;
+    if (!is_deflated)
+        return reader->limits.message_bytes_max - reader->buffer_bytes;
+    if (header->opcode != FRAME_CONTINUATION)
+        return deflated_bytes_max(reader);
+    return deflated_bytes_max(reader) - reader->deflated_bytes;
+}
+
 /* 5.4: continuations inside a message and nowhere else; and the limits of the message. */
 static const char *data_frame_error(const struct message_reader *reader,
                                     const struct frame_header *header, uint16_t *code)
@@ -91,7 +133,7 @@ static const char *data_frame_error(const struct message_reader *reader,
     if (header->opcode != FRAME_CONTINUATION && reader->in_message)
         return "new message inside a fragmented one";
     *code = CLOSE_TOO_BIG;
-    if (header->payload_bytes > reader->limits.message_bytes_max - reader->buffer_bytes)
+    if (header->payload_bytes > bytes_left(reader, header))
         return "message too big";
     if (header->opcode == FRAME_CONTINUATION &&
         reader->fragment_count >= reader->limits.fragment_count_max)
@@ -139,6 +181,8 @@ static void begin_frame(struct message_reader *reader)
     if (header->opcode != FRAME_CONTINUATION) {
         reader->message_opcode = header->opcode;
         reader->message_text = header->opcode == FRAME_TEXT;
+        reader->message_deflated = header->rsv1;
+        reader->deflated_bytes = 0;
         reader->fragment_count = 0;
         reader->utf8 = (struct utf8){0};
     }
@@ -163,7 +207,7 @@ static enum message_event give_control(struct message_reader *reader, const uint
         return fail(reader, code, "close reason is not UTF-8", message);
     if (code != 0)
         return fail(reader, code, "invalid close frame", message);
-    buffer_free(reader); /* of a message that will never end */
+    message_reader_clear(reader); /* of a message that will never end */
     reader->in_message = false;
     reader->failed = true; /* 5.5.1: nothing comes after it */
     return MESSAGE_CLOSE;
@@ -240,11 +284,84 @@ static enum message_event read_part(struct message_reader *reader, const uint8_t
                         message);
 }
 
+/* Room for what is inflated next, within the limit. */
+static bool reserve_inflated(struct message_reader *reader)
+{
+    if (reader->buffer_bytes < reader->buffer_capacity)
+        return true;
+    uint64_t capacity = reader->buffer_capacity ? reader->buffer_capacity * 2 : BUFFER_BYTES_MIN;
+    if (capacity > reader->limits.message_bytes_max)
+        capacity = reader->limits.message_bytes_max;
+    uint8_t *buffer = realloc(reader->buffer, (size_t)capacity);
+    if (!buffer)
+        return false;
+    reader->buffer = buffer;
+    reader->buffer_capacity = (size_t)capacity;
+    return true;
+}
+
+/* A piece of a deflated message, or what its end stands for.  MESSAGE_NEED_MORE: all is well. */
+static enum message_event inflate_on(struct message_reader *reader, const uint8_t *data,
+                                     size_t data_bytes, bool is_end, struct message *message)
+{
+    enum deflate_result result;
+    do {
+        uint8_t beyond; /* one byte more than there may be */
+        size_t written;
+        bool is_full = reader->buffer_bytes == reader->limits.message_bytes_max;
+        if (!is_full && !reserve_inflated(reader))
+            return fail(reader, CLOSE_INTERNAL_ERROR, "out of memory", message);
+        uint8_t *out = is_full ? &beyond : reader->buffer + reader->buffer_bytes;
+        size_t room = is_full ? 1 : reader->buffer_capacity - reader->buffer_bytes;
+        if (is_end)
+            result = deflate_read_end(&reader->deflate, out, room, &written);
+        else
+            result = deflate_read(&reader->deflate, &data, &data_bytes, out, room, &written);
+        if (is_full && written > 0)
+            return fail(reader, CLOSE_TOO_BIG, "message too big", message);
+        reader->buffer_bytes += written;
+        if (result == DEFLATE_ERR_MEMORY)
+            return fail(reader, CLOSE_INTERNAL_ERROR, "out of memory", message);
+        if (result == DEFLATE_ERR_DATA)
+            return fail(reader, CLOSE_INVALID_DATA, deflate_result_text(result), message);
+        if (reader->message_text && !utf8_feed(&reader->utf8, out, written))
+            return fail(reader, CLOSE_INVALID_DATA, "text is not UTF-8", message);
+    } while (result == DEFLATE_MORE);
+    return MESSAGE_NEED_MORE;
+}
+
+/* What is here of a deflated frame.  Unmasked where it stands. */
+static enum message_event read_deflated(struct message_reader *reader, uint8_t *data,
+                                        size_t data_bytes, size_t *taken, struct message *message)
+{
+    size_t bytes = data_bytes < reader->frame_left ? data_bytes : (size_t)reader->frame_left;
+    uint64_t phase = reader->header.payload_bytes - reader->frame_left;
+    if (bytes > 0 && reader->rules.masked)
+        mask_copy(data, data, bytes, reader->header.mask_key, phase);
+    reader->frame_left -= bytes;
+    reader->deflated_bytes += bytes;
+    *taken = bytes;
+    enum message_event event = MESSAGE_NEED_MORE;
+    if (bytes > 0)
+        event = inflate_on(reader, data, bytes, false, message);
+    if (event != MESSAGE_NEED_MORE || reader->frame_left > 0)
+        return event;
+    reader->in_frame = false;
+    if (!reader->header.fin)
+        return MESSAGE_NEED_MORE;
+    event = inflate_on(reader, NULL, 0, true, message);
+    if (event != MESSAGE_NEED_MORE)
+        return event;
+    return give_message(reader, reader->buffer, reader->buffer_bytes, message);
+}
+
 static enum message_event read_payload(struct message_reader *reader, uint8_t *data,
                                        size_t data_bytes, size_t *taken, struct message *message)
 {
     if (frame_opcode_is_control(reader->header.opcode))
         return read_control(reader, data, data_bytes, taken, message);
+    if (reader->message_deflated)
+        return read_deflated(reader, data, data_bytes, taken, message);
     bool whole = reader->header.fin && reader->fragment_count == 1 && !reader->buffer &&
                  reader->frame_left == reader->header.payload_bytes &&
                  reader->frame_left <= data_bytes;

@@ -6,18 +6,20 @@
  * there and handed out without a copy.  Only what is not complete yet is kept, in a heap
  * buffer that exists just as long, so an idle reader owns no memory.
  *
- * permessage-deflate will sit between the assembled payload and the UTF-8 check; rsv1 of
- * struct frame_rules is its switch.
+ * Messages of permessage-deflate (RFC 7692) are inflated as they arrive, before UTF-8 is looked
+ * at: nothing compressed is kept, and what they become is held to the limit while it grows.
  */
 #ifndef WSKEEP_PROTO_MESSAGE_H
 #define WSKEEP_PROTO_MESSAGE_H
 
 #include "proto/close.h"
+#include "proto/deflate.h"
 #include "proto/frame.h"
 #include "proto/utf8.h"
 
 struct message_limits {
-    uint64_t message_bytes_max;  /* of one message, all its fragments together: 1009 */
+    uint64_t message_bytes_max;  /* of one message, all its fragments together and inflated: 1009.
+                                    Deflated it may have a quarter more, and 64 KiB */
     uint32_t fragment_count_max; /* of one message: 1009 */
 };
 
@@ -50,7 +52,8 @@ struct message_reader {
     bool in_frame;
     bool in_message;   /* a fragmented message has begun: only continuations may follow */
     bool message_text; /* of the message in parts: check UTF-8 */
-    bool failed;       /* an error was reported, or a Close: nothing more comes out */
+    bool message_deflated;
+    bool failed; /* an error was reported, or a Close: nothing more comes out */
     struct utf8 utf8;
     enum frame_opcode message_opcode;
     uint32_t fragment_count;
@@ -59,11 +62,21 @@ struct message_reader {
     uint8_t *buffer; /* of the message in parts; NULL when there is none */
     size_t buffer_bytes;
     size_t buffer_capacity;
+    struct deflate_reader deflate;
+    uint64_t deflated_bytes; /* of the message, as it came */
 };
 
 /* masked: true when the peer is a client.  Starts at the first byte after the handshake. */
 void message_reader_init(struct message_reader *reader, bool masked,
                          const struct message_limits *limits);
+
+/* permessage-deflate was negotiated: any message may be deflated from now on.  The arguments are
+ * those of deflate_reader_init(). */
+void message_reader_inflate(struct message_reader *reader, unsigned window_bits,
+                            bool keeps_context);
+
+/* Nothing came for a while: give back what the next message does not need. */
+void message_reader_rest(struct message_reader *reader);
 
 /* Give back all memory.  The reader may be cleared twice. */
 void message_reader_clear(struct message_reader *reader);
@@ -82,10 +95,13 @@ void message_reader_clear(struct message_reader *reader);
 enum message_event message_read(struct message_reader *reader, uint8_t *data, size_t data_bytes,
                                 size_t *consumed, struct message *message);
 
+/* True after MESSAGE_CLOSE or MESSAGE_ERROR: nothing more comes out. */
+bool message_reader_has_ended(const struct message_reader *reader);
+
 /* True between messages and frames, when the reader holds nothing. */
 bool message_reader_is_idle(const struct message_reader *reader);
 
-/* Heap bytes held now, for memory accounting. */
+/* Heap bytes held now for a message, for memory accounting. */
 size_t message_reader_heap_bytes(const struct message_reader *reader);
 
 #endif

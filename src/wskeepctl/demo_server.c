@@ -198,7 +198,7 @@ static void read_head(struct demo_server *server, struct demo_peer *peer, uint64
     }
     handshake_accept(request.key.at, demo_conn_sha1, accept);
     demo_conn_put(&peer->conn, answer,
-                  handshake_build_response(accept, NULL, answer, sizeof(answer)));
+                  handshake_build_response(accept, NULL, NULL, answer, sizeof(answer)));
     accept_upgrade(server, peer, now_ms);
 }
 

@@ -20,6 +20,7 @@ class Frame:
     payload: bytes = b""
     fin: bool = True
     masked: bool = False
+    rsv: int = 0
 
     @property
     def close_code(self) -> int:
@@ -51,11 +52,13 @@ def encode(
     rsv: int = 0,
     length_form: Optional[int] = None,
     announced_bytes: Optional[int] = None,
+    key: Optional[bytes] = None,
 ) -> bytes:
     """One frame.
 
     length_form      bytes of the extended length, 0, 2 or 8, where the shortest is not wanted
     announced_bytes  a length other than the payload's
+    key              of the mask, where a random one is not wanted
     """
     length = len(payload) if announced_bytes is None else announced_bytes
     if length_form is None:
@@ -70,7 +73,7 @@ def encode(
         head += bytes([mask_bit | 127]) + struct.pack(">Q", length)
     if not masked:
         return head + payload
-    key = os.urandom(4)
+    key = key or os.urandom(4)
     return head + key + apply_mask(payload, key)
 
 
@@ -104,8 +107,10 @@ class FrameReader:
         length = second & 0x7F
         if length == 126:
             length = struct.unpack(">H", self.exactly(2))[0]
+            assert length > 125, "a length in 16 bits that fits into 7 (RFC 6455 section 5.2)"
         elif length == 127:
             length = struct.unpack(">Q", self.exactly(8))[0]
+            assert length > 0xFFFF, "a length in 64 bits that fits into 16"
         masked = bool(second & 0x80)
         key = self.exactly(4) if masked else b""
         payload = self.exactly(length)
@@ -114,6 +119,7 @@ class FrameReader:
             payload=apply_mask(payload, key) if masked else payload,
             fin=bool(first & 0x80),
             masked=masked,
+            rsv=first >> 4 & 7,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http
 import ssl
 from typing import Any, Optional, Sequence
@@ -179,11 +180,13 @@ class WebsocketsClient:
         origin: Optional[str] = None,
         headers: Optional[dict[str, str]] = None,
         reading: bool = True,
+        echo: bool = False,
         unix_path: Optional[str] = None,
         open_timeout_s: float = DEADLINE_S,
         tls: Optional[ssl.SSLContext] = None,
     ) -> None:
         self._loop = loop
+        self._echo = echo
         self.messages: list[Message] = []
         self.sent_count = 0  #: messages of send_many() that the client's library has taken
         self._may_read = asyncio.Event()
@@ -220,7 +223,11 @@ class WebsocketsClient:
         try:
             while True:
                 await self._may_read.wait()
-                self.messages.append(Message.of(await self._connection.recv()))
+                data = await self._connection.recv()
+                self.messages.append(Message.of(data))
+                if self._echo:
+                    with contextlib.suppress(ConnectionClosed):  # some may be there to be read
+                        await self._connection.send(data)
         except ConnectionClosed:
             pass
 

@@ -36,25 +36,25 @@ START_TEST(an_answer_that_we_build_is_one_that_we_take)
 {
     struct http_text subprotocol;
     char *out = (char *)text;
-    text_bytes = handshake_build_response(rfc_accept, NULL, out, sizeof text);
+    text_bytes = handshake_build_response(rfc_accept, NULL, NULL, out, sizeof text);
     ck_assert_int_eq(check_response(&subprotocol), HANDSHAKE_ACCEPTED);
     ck_assert_ptr_null(subprotocol.at);
-    text_bytes = handshake_build_response(rfc_accept, "superchat", out, sizeof text);
+    text_bytes = handshake_build_response(rfc_accept, "superchat", NULL, out, sizeof text);
     ck_assert_int_eq(check_response(&subprotocol), HANDSHAKE_ACCEPTED);
     ck_assert(http_text_equals(subprotocol, "superchat"));
     for (size_t room = 0; room <= text_bytes; room++) { /* and one for the terminator */
         char *small = malloc(room + 1);
-        ck_assert_uint_eq(handshake_build_response(rfc_accept, "superchat", small, room), 0);
+        ck_assert_uint_eq(handshake_build_response(rfc_accept, "superchat", NULL, small, room), 0);
         free(small);
     }
-    ck_assert_uint_eq(handshake_build_response(rfc_accept, "superchat", out, text_bytes + 1),
+    ck_assert_uint_eq(handshake_build_response(rfc_accept, "superchat", NULL, out, text_bytes + 1),
                       text_bytes);
 }
 END_TEST
 
 START_TEST(answering_with_what_is_no_token_is_our_own_mistake)
 {
-    handshake_build_response(rfc_accept, "a\r\nb", (char *)text, sizeof text);
+    handshake_build_response(rfc_accept, "a\r\nb", NULL, (char *)text, sizeof text);
 }
 END_TEST
 

@@ -126,6 +126,8 @@ static void assert_heard(int row, const char *how, size_t split)
     ck_assert_msg(strcmp(heard, streams[row].expect) == 0, "%s%s, %s %zu: heard \"%s\"",
                   streams[row].why, masked ? ", masked" : "", how, split, heard);
     ck_assert_uint_eq(message_reader_heap_bytes(&reader), 0);
+    bool ends = strstr(streams[row].expect, "close(") || strstr(streams[row].expect, "error(");
+    ck_assert(message_reader_has_ended(&reader) == ends);
     message_reader_clear(&reader);
 }
 

@@ -1,0 +1,61 @@
+/* permessage-deflate on one connection. */
+#include "net/compression.h"
+
+#include "net/conn.h"
+#include "net/timers.h"
+#include "net/worker.h"
+
+enum {
+    PLAIN_READ_BYTES = 16 * 1024,
+    TLS_READ_BYTES = 48 * 1024 /* conn_read() wants room for two records and more */
+};
+
+void compression_begin(struct compression *compression, struct message_reader *reader,
+                       const struct deflate_terms *terms, bool is_server)
+{
+    *compression = (struct compression){.is_on = terms != NULL};
+    if (!terms)
+        return;
+    unsigned server_bits = terms->server_max_window_bits;
+    unsigned client_bits = terms->client_max_window_bits;
+    bool server_keeps = !terms->server_no_context_takeover;
+    bool client_keeps = !terms->client_no_context_takeover;
+    deflate_writer_init(&compression->writer, is_server ? server_bits : client_bits,
+                        is_server ? server_keeps : client_keeps);
+    message_reader_inflate(reader, is_server ? client_bits : server_bits,
+                           is_server ? client_keeps : server_keeps);
+}
+
+void compression_end(struct compression *compression)
+{
+    deflate_writer_clear(&compression->writer);
+    *compression = (struct compression){.is_on = false};
+}
+
+size_t compression_read_bytes_max(const struct compression *compression, const struct conn *conn)
+{
+    if (!compression->is_on)
+        return WORKER_RECEIVE_BYTES;
+    return conn->tls ? TLS_READ_BYTES : PLAIN_READ_BYTES;
+}
+
+uint64_t compression_deadline_ms(const struct compression *compression)
+{
+    if (compression->used_ms == 0)
+        return TIMERS_NEVER;
+    return compression->used_ms + COMPRESSION_QUIET_MS;
+}
+
+void compression_timer(struct compression *compression, struct message_reader *reader, bool is_busy,
+                       uint64_t now_ms)
+{
+    if (now_ms < compression_deadline_ms(compression))
+        return;
+    if (is_busy) {
+        compression->used_ms = now_ms;
+        return;
+    }
+    compression->used_ms = 0;
+    deflate_writer_rest(&compression->writer);
+    message_reader_rest(reader);
+}

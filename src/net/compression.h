@@ -1,0 +1,47 @@
+/*
+ * permessage-deflate on one connection: how it was agreed on, and when its memory goes back.
+ */
+#ifndef WSKEEP_NET_COMPRESSION_H
+#define WSKEEP_NET_COMPRESSION_H
+
+#include "proto/deflate_offer.h"
+#include "proto/message.h"
+
+struct conn;
+
+enum { COMPRESSION_QUIET_MS = 5000 }; /* without a message: memory is given back */
+
+struct compression {
+    bool is_on;
+    struct deflate_writer writer; /* the reading half is in the message_reader */
+    uint64_t used_ms;             /* the last message passed; 0: nothing can be given back */
+};
+
+/* The handshake is over.  terms: NULL when it did not agree on permessage-deflate. */
+void compression_begin(struct compression *compression, struct message_reader *reader,
+                       const struct deflate_terms *terms, bool is_server);
+
+/* The connection is gone. */
+void compression_end(struct compression *compression);
+
+/* A message passed. */
+static inline void compression_used(struct compression *compression, uint64_t now_ms)
+{
+    if (compression->is_on)
+        compression->used_ms = now_ms;
+}
+
+/*
+ * How much may be read at a time.  A deflated byte stands for up to 1032: a full receive buffer
+ * would become 256 MiB before anyone asks whether there is room.
+ */
+size_t compression_read_bytes_max(const struct compression *compression, const struct conn *conn);
+
+/* When compression_timer() has something to do. */
+uint64_t compression_deadline_ms(const struct compression *compression);
+
+/* is_busy: a message of the writer is on its way. */
+void compression_timer(struct compression *compression, struct message_reader *reader, bool is_busy,
+                       uint64_t now_ms);
+
+#endif
