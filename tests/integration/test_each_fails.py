@@ -1,0 +1,71 @@
+"""Whatever fails, and whenever: a named result, never a crash, a leak, or a silent loss.
+
+For each kind of call the first, the second, ... one of a life fails, and later conversations must
+be as good as ever.  `make soak` lets each one fail; otherwise some do, spread over the life.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+from typing import Iterator
+
+import pytest
+
+from certificates import Authority
+from lives import Fault, Peers, live
+from wskeepd_process import WSKEEPD_FAULTS
+
+IS_SOAK = bool(os.environ.get("WSKEEP_SOAK"))
+SAMPLES = 12  #: of one kind, when it is not soaked
+
+pytestmark = pytest.mark.skipif(not WSKEEPD_FAULTS.exists(), reason="wskeepd_faults is not built")
+
+KINDS = [
+    ("memory", errno.ENOMEM),
+    ("libraries", errno.ENOMEM),
+    ("read", errno.ECONNRESET),
+    ("read", errno.EIO),
+    ("write", errno.EPIPE),
+    ("write", errno.ENOBUFS),
+    ("connect", errno.ENETUNREACH),
+    ("connect", errno.EADDRNOTAVAIL),
+    ("accept", errno.EMFILE),
+    ("accept", errno.ECONNABORTED),
+    ("socket", errno.EMFILE),
+    ("open", errno.EMFILE),
+    ("open", errno.EIO),
+    ("epoll", errno.ENOMEM),
+    ("thread", errno.EAGAIN),
+]
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def peers(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Peers]:
+    peers = Peers(tmp_path, Authority(tmp_path) if request.param else None)
+    try:
+        yield peers
+    finally:
+        peers.stop()
+
+
+def picks(count: int) -> list[int]:
+    """All of them, or some from the first to the last."""
+    if IS_SOAK or count <= SAMPLES:
+        return list(range(1, count + 1))
+    return sorted({1 + round(i * (count - 1) / (SAMPLES - 1)) for i in range(SAMPLES)})
+
+
+@pytest.mark.slow(20)
+@pytest.mark.parametrize("kind,error", KINDS, ids=lambda v: errno.errorcode.get(v, v))
+def test_the_nth_call_fails(peers: Peers, tmp_path: pathlib.Path, kind: str, error: int) -> None:
+    count = live(peers, tmp_path / "0", Fault(kind, 0, 0, error), 1).count
+    assert count > 0
+    felt = 0
+    for nth in picks(count):
+        story = live(peers, tmp_path / str(nth), Fault(kind, nth, 1, error), 10 * (nth + 1))
+        felt += bool(story.failed)
+        if IS_SOAK and nth % 20 == 0:
+            print(f"{kind} {nth}/{count}: {story.codes}", flush=True)
+    assert felt >= len(picks(count)) * 3 / 4, f"only {felt} of {len(picks(count))} failed"
