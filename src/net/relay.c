@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "config/config.h"
 #include "net/link.h"
@@ -46,13 +45,12 @@ static void on_timer(struct timer *timer)
     } while (actions.any);
 }
 
-void relay_new(struct worker *worker, struct link *link, const struct config_listen *listen, int fd)
+bool relay_new(struct worker *worker, struct link *link, const struct config_listen *listen, int fd)
 {
     struct net_session *net = calloc(1, sizeof(*net));
     if (!net || !timers_add(&worker->timers, &net->timer, on_timer)) {
         free(net);
-        close(fd); /* the client sees that we are in trouble, and may try again */
-        return;
+        return false;
     }
     net->worker = worker;
     net->link = link;
@@ -64,6 +62,7 @@ void relay_new(struct worker *worker, struct link *link, const struct config_lis
     upstream_init(net);
     client_begin(net, fd, listen);
     set_timer(net);
+    return true;
 }
 
 static void die(struct net_session *net)

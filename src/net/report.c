@@ -308,15 +308,25 @@ void report_session_end(const struct net_session *net, enum cause cause)
     line_end(&line, net->worker, LOG_INFO, "session-end");
 }
 
-void report_client_refused(const struct net_session *net, unsigned status, const char *why)
+static void refused(struct worker *worker, const char *name, unsigned status, const char *why)
 {
     struct line line = {0};
-    const char *name = net->config->name;
     say(&line, "%s: refused a client with %u (%s)", name, status, why);
     field_text(&line, "link", name);
     field_number(&line, "status", status);
     field_text(&line, "why", why);
-    line_end(&line, net->worker, LOG_WARNING, "client-refused");
+    line_end(&line, worker, LOG_WARNING, "client-refused");
+}
+
+void report_client_refused(const struct net_session *net, unsigned status, const char *why)
+{
+    refused(net->worker, net->config->name, status, why);
+}
+
+void report_client_turned_away(struct worker *worker, const struct link *link, unsigned status,
+                               const char *why)
+{
+    refused(worker, link->config->name, status, why);
 }
 
 void report_client_tls_failed(const struct net_session *net, const char *why)
