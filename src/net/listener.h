@@ -33,7 +33,7 @@ struct listener {
     struct timer timer; /* the end of a pause */
     dev_t device;       /* of a Unix socket's name: to remove only our own */
     ino_t inode;
-    bool is_lent; /* handed over: fd stays open when the listener closes */
+    bool is_lent;   /* handed over: fd stays open when the listener closes */
     bool is_paused; /* no descriptor was left, and nobody has been accepted since */
     bool shortage_is_logged;
     struct link *next_link; /* while a reload is prepared: whose it will be; NULL: nobody's */

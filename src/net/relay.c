@@ -282,13 +282,12 @@ static void flush(struct net_session *net)
  * look again.  False when nothing came back. */
 static bool wake_those_without_memory(struct worker *worker)
 {
-    struct budget *budget = &worker->budget;
     struct net_session *net;
-    if (!budget->refused || budget->bytes >= budget->refused_bytes)
+    if (!budget_came_back(&worker->budget))
         return false;
-    budget->refused = false;
     LIST_FOREACH(net, &worker->sessions, worker_entry)
-    if (net->client.kept.has_message || net->core.upstream_full)
+    if (net->client.kept.has_message || net->core.client_starved || net->core.upstream_full ||
+        net->core.upstream_starved)
         relay_touch(net);
     return true;
 }

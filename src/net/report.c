@@ -339,6 +339,17 @@ void report_client_tls_failed(const struct net_session *net, const char *why)
     line_end(&line, net->worker, LOG_WARNING, "client-tls-failed");
 }
 
+void report_client_left(const struct net_session *net, const char *why)
+{
+    struct line line = {0};
+    const char *name = net->config->name;
+    say(&line, "%s: a client left before its request was whole", name);
+    field_text(&line, "link", name);
+    if (why)
+        say_why(&line, why);
+    line_end(&line, net->worker, LOG_DEBUG, "client-left");
+}
+
 void report_secured(const struct net_session *net)
 {
     struct line line;

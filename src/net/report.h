@@ -55,6 +55,9 @@ void report_client_turned_away(struct worker *worker, const struct link *link, u
 /* Its TLS handshake failed. */
 void report_client_tls_failed(const struct net_session *net, const char *why);
 
+/* It left before its request was whole.  why: the error, NULL when it ended as it should. */
+void report_client_left(const struct net_session *net, const char *why);
+
 /* The upstream's TLS handshake is over. */
 void report_secured(const struct net_session *net);
 

@@ -36,6 +36,7 @@ struct upstream {
     struct tls_context *tls; /* of the newest attempt; NULL: without TLS */
     const char *tls_why;     /* how TLS failed, when that was the end */
     struct message_reader reader;
+    struct budget_share share;   /* what the reader holds of memory_max */
     struct session_send sending; /* the message being encoded, when sending_done < its bytes */
     size_t sending_done;
     uint8_t mask_key[4];

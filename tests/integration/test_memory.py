@@ -1,0 +1,162 @@
+"""memory_max holds for whatever a peer can make the daemon keep, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Optional
+
+import pytest
+
+from frames import BINARY, CLOSE, Frame, encode
+from polling import let_time_pass, wait_until
+from raw_peers import RawClient, RawServerConnection, answer_pings
+from scene import Kept, Scene
+from wskeepd_process import is_sanitized
+
+MIB = 1024 * 1024
+
+#: The program itself, its shared buffers, and what malloc keeps.
+SLACK_BYTES = 24 * MIB
+KEY = b"\1\2\3\4"
+
+
+def head(size: int, opcode: int = BINARY) -> bytes:
+    """Of a client's frame."""
+    return bytes([0x80 | opcode, 0xFF]) + struct.pack(">Q", size) + KEY
+
+
+def check_memory(kept: Kept, bound_bytes: int) -> None:
+    if not is_sanitized():
+        assert kept.daemon.resident_bytes_max <= bound_bytes + SLACK_BYTES
+
+
+def try_to_relay(scene: Scene, kept: Kept, size: int) -> bool:
+    client = scene.raw_client(kept.port)
+    client.handshake()
+    client.write(head(size) + bytes(size))
+    client.send_close(1000)
+    frames = client.read_to_end()
+    return bool(frames) and frames[-1].opcode == CLOSE and frames[-1].close_code == 1000
+
+
+def early_end(client: RawClient) -> Optional[Frame]:
+    """The Close that came already."""
+    client.socket.settimeout(0.05)
+    try:
+        return client.read_until(CLOSE)
+    except TimeoutError:
+        return None
+    finally:
+        client.socket.settimeout(30)
+
+
+def test_half_messages_cannot_fill_the_memory(scene: Scene) -> None:
+    """60 clients with 2 of 4 MiB each, and memory_max is 16 MiB: some are told to try again, the
+    others finish, and who comes later is served."""
+    count, size = 60, 4 * MIB
+    server = scene.websockets_server()
+    link = scene.link(server.url, delivery={"acknowledge": "sent"})
+    kept = Kept(scene.start(link, memory_max="16MiB"), link)
+    clients = [scene.raw_client(kept.port) for _ in range(count)]
+
+    def send_half(client: RawClient) -> None:
+        client.handshake()
+        try:
+            client.write(head(size) + bytes(size // 2))
+        except OSError:
+            pass  # told to go meanwhile
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(send_half, clients))
+    ended = [frame for frame in map(early_end, clients) if frame]
+    assert ended and {(f.close_code, f.close_reason) for f in ended} == {
+        (1013, "wskeep: memory_max")
+    }
+    kept.daemon.wait_for("session-end", len(ended), cause="overflow")
+    check_memory(kept, 16 * MIB)
+    done = 0
+    for client in clients:
+        try:
+            client.write(bytes(size // 2))
+            client.send_close(1000)
+            done += client.read_until(CLOSE).close_code == 1000
+        except (EOFError, OSError):
+            pass
+    assert done == count - len(ended) > 0
+    wait_until(lambda: len(server.messages) == done, kept.daemon.tail)
+    assert try_to_relay(scene, kept, size)
+    check_memory(kept, 16 * MIB)
+
+
+def test_half_message_waits_for_what_leaves(scene: Scene) -> None:
+    """While outboxes hold the memory a message that is not whole is not read; later it arrives."""
+    server = scene.websockets_server()
+    wire = scene.wire(server)
+    wire.refuse()
+    link = scene.link(
+        wire.url, client={"heartbeat": {"interval": "500ms", "timeout": "500ms"}}
+    )
+    kept = Kept(scene.start(link, memory_max="4MiB"), link)
+    first = scene.websockets_client(kept.url)
+    first.send(bytes(3 * MIB))
+    first.ping()
+    second = scene.raw_client(kept.port)
+    second.handshake()
+    second.write(head(3 * MIB) + bytes(3 * MIB // 2))
+    let_time_pass(2)  # its Pongs are not read: that is not held against it
+    assert early_end(second) is None
+    wire.open_listener()
+    wait_until(lambda: len(server.messages) == 1, kept.daemon.tail)
+    second.write(bytes(3 * MIB // 2))
+    wait_until(lambda: len(server.messages) == 2, kept.daemon.tail)
+    assert {m.size for m in server.messages} == {3 * MIB}
+    assert kept.daemon.find("given-up") == []
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
+def test_client_that_ends_while_it_starves_is_noticed(scene: Scene, how: str) -> None:
+    """It is not read, and all the same its session ends and its memory comes back."""
+    link = scene.link(f"ws://127.0.0.1:{scene.port()}/", session={"drain_timeout": "1s"})
+    kept = Kept(scene.start(link, memory_max="4MiB"), link)
+    first = scene.websockets_client(kept.url)
+    first.send(bytes(3 * MIB))
+    first.ping()
+    second = RawClient(kept.port)
+    second.handshake()
+    second.write(head(3 * MIB) + bytes(3 * MIB // 2))
+    let_time_pass(0.5)
+    getattr(second, how)()
+    kept.daemon.wait_for("session-end", cause="client-lost")
+
+
+def test_upstreams_half_messages_cannot_fill_the_memory(scene: Scene) -> None:
+    """The same the other way: connections end with no-resources, and later all is well."""
+    count, size = 60, 4 * MIB
+    calm = threading.Event()
+
+    def script(connection: RawServerConnection) -> None:
+        connection.upgrade()
+        whole = encode(BINARY, bytes(size))
+        if not calm.is_set():
+            connection.write(whole[: len(whole) // 2])
+            calm.wait(60)
+            connection.write(whole[len(whole) // 2 :])
+        else:
+            connection.write(whole)
+        connection.serve_to_end(answer_pings)
+
+    server = scene.raw_server(script)
+    link = scene.link(server.url, reconnect={"initial_delay": "1s", "max_delay": "2s"})
+    kept = Kept(scene.start(link, memory_max="16MiB"), link)
+    clients = [scene.raw_client(kept.port) for _ in range(count)]
+    for client in clients:
+        client.handshake()
+    kept.daemon.wait_for_move("waiting", 10, cause="no-resources")
+    check_memory(kept, 16 * MIB)
+    calm.set()
+    with ThreadPoolExecutor(8) as pool:
+        sizes = list(pool.map(lambda client: len(client.read_until(BINARY).payload), clients))
+    assert sizes == [size] * count
+    check_memory(kept, 16 * MIB)
