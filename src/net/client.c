@@ -44,7 +44,8 @@ static void secure(struct net_session *net)
         conn_secure(conn, tls);
         return;
     }
-    conn_close(conn, true); /* no memory: it sees that, and may try again */
+    report_client_tls_failed(net, "no memory");
+    conn_close(conn, true); /* it sees that, and may try again */
     leave(net);
 }
 
