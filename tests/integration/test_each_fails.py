@@ -7,7 +7,6 @@ be as good as ever.  `make soak` lets each one fail; otherwise some do, spread o
 from __future__ import annotations
 
 import errno
-import os
 import pathlib
 from typing import Iterator
 
@@ -15,9 +14,9 @@ import pytest
 
 from certificates import Authority
 from lives import Fault, Peers, live
+from soaking import IS_SOAK, say
 from wskeepd_process import WSKEEPD_FAULTS
 
-IS_SOAK = bool(os.environ.get("WSKEEP_SOAK"))
 SAMPLES = 12  #: of one kind, when it is not soaked
 
 pytestmark = pytest.mark.skipif(not WSKEEPD_FAULTS.exists(), reason="wskeepd_faults is not built")
@@ -57,6 +56,7 @@ def picks(count: int) -> list[int]:
     return sorted({1 + round(i * (count - 1) / (SAMPLES - 1)) for i in range(SAMPLES)})
 
 
+@pytest.mark.soak
 @pytest.mark.slow(20)
 @pytest.mark.parametrize("kind,error", KINDS, ids=lambda v: errno.errorcode.get(v, v))
 def test_the_nth_call_fails(peers: Peers, tmp_path: pathlib.Path, kind: str, error: int) -> None:
@@ -66,6 +66,6 @@ def test_the_nth_call_fails(peers: Peers, tmp_path: pathlib.Path, kind: str, err
     for nth in picks(count):
         story = live(peers, tmp_path / str(nth), Fault(kind, nth, 1, error), 10 * (nth + 1))
         felt += bool(story.failed)
-        if IS_SOAK and nth % 20 == 0:
-            print(f"{kind} {nth}/{count}: {story.codes}", flush=True)
+        if nth % 20 == 0:
+            say(f"{kind}: {nth} of {count}")
     assert felt >= len(picks(count)) * 3 / 4, f"only {felt} of {len(picks(count))} failed"

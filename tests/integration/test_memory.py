@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pathlib
 import struct
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Optional
+from typing import Callable, Optional
 
 import pytest
 
@@ -13,6 +15,7 @@ from frames import BINARY, CLOSE, Frame, encode
 from polling import let_time_pass, wait_until
 from raw_peers import RawClient, RawServerConnection, answer_pings
 from scene import Kept, Scene
+from soaking import long_or_short, say
 from wskeepd_process import is_sanitized
 
 MIB = 1024 * 1024
@@ -160,3 +163,161 @@ def test_upstreams_half_messages_cannot_fill_the_memory(scene: Scene) -> None:
         sizes = list(pool.map(lambda client: len(client.read_until(BINARY).payload), clients))
     assert sizes == [size] * count
     check_memory(kept, 16 * MIB)
+
+
+# Whoever stops reading, at full rate.
+
+
+class Flood:
+    """Frames as fast as they are taken, from a thread of its own."""
+
+    def __init__(self, write: Callable[[bytes], None], frame: bytes) -> None:
+        self.bytes = 0
+        self.stopped = threading.Event()
+
+        def run() -> None:
+            try:
+                while not self.stopped.is_set():
+                    write(frame)
+                    self.bytes += len(frame)
+            except OSError:
+                pass
+
+        self.thread = threading.Thread(target=run, daemon=True)
+        self.thread.start()
+
+
+def hold(kept: Kept, flood: Flood, bound_bytes: int) -> None:
+    """It fills what there is, and then it is held back for as long as nobody reads."""
+    last = -1
+
+    def is_still() -> bool:
+        nonlocal last
+        let_time_pass(0.5)
+        moved, last = flood.bytes != last, flood.bytes
+        return not moved
+
+    wait_until(is_still, lambda: f"{flood.bytes} bytes were taken, and more", 60)
+    taken = flood.bytes
+    end = time.monotonic() + long_or_short(600, 2)
+    while time.monotonic() < end:
+        let_time_pass(1)
+        say(f"{kept.daemon.resident_bytes >> 20} MiB, {flood.bytes >> 20} MiB taken")
+        check_memory(kept, bound_bytes)
+        assert flood.bytes == taken, "it is read again"
+    assert kept.daemon.moves(from_="open") == []
+
+
+PATIENT = {
+    "heartbeat": {"stall_timeout": "never", "interval": "1h", "timeout": "1h"},
+    "client": {"heartbeat": {"interval": "never"}, "max_message": "1MiB"},
+}
+
+
+@pytest.mark.soak
+@pytest.mark.slow(6)
+def test_client_that_stops_reading(scene: Scene, tmp_path: pathlib.Path) -> None:
+    floods: list[Flood] = []
+    over = threading.Event()
+
+    def script(connection: RawServerConnection) -> None:
+        connection.upgrade()
+        connection.socket.settimeout(None)
+        floods.append(Flood(connection.write, encode(BINARY, bytes(65536))))
+        over.wait()
+
+    server = scene.raw_server(script)
+    kept = scene.keep(
+        server.url,
+        listen=f"ws+unix:{tmp_path}/s",
+        delivery={"inbox_max_bytes": "16MiB"},
+        session={"drain_timeout": "100ms"},
+        **PATIENT,
+    )
+    client = scene.raw_client(f"{tmp_path}/s")
+    client.handshake()
+    kept.wait_open(server)
+    wait_until(lambda: floods, "the flood")
+    try:
+        hold(kept, floods[0], 16 * MIB)
+    finally:
+        floods[0].stopped.set()
+        over.set()
+
+
+@pytest.mark.soak
+@pytest.mark.slow(6)
+def test_server_that_stops_reading(scene: Scene, tmp_path: pathlib.Path) -> None:
+    over = threading.Event()
+
+    def script(connection: RawServerConnection) -> None:
+        connection.upgrade()
+        over.wait()
+
+    server = scene.raw_server(script)
+    kept = scene.keep(
+        server.url,
+        listen=f"ws+unix:{tmp_path}/s",
+        delivery={"max_bytes": "16MiB", "ack_timeout": "1h"},
+        session={"drain_timeout": "100ms"},
+        **PATIENT,
+    )
+    client = scene.raw_client(f"{tmp_path}/s")
+    client.handshake()
+    kept.wait_open(server)
+    client.socket.settimeout(None)
+    flood = Flood(client.write, head(65536) + bytes(65536))
+    try:
+        hold(kept, flood, 16 * MIB)
+    finally:
+        flood.stopped.set()
+        over.set()
+
+
+# Tiny fragments.
+
+FRAGMENTS = {"max_fragments": 16777216}
+
+
+def fragments(size: int, count: int, first: bool, last: bool) -> bytes:
+    """Frames of one message; the payload is as good as any."""
+    middle = bytes([0, 0x80 | size]) + KEY + bytes(size)
+    begin = bytes([BINARY, 0x80 | size]) + KEY + bytes(size) if first else middle
+    end = bytes([0x80, 0x80 | size]) + KEY + bytes(size) if last else middle
+    return begin + middle * (count - 2) + end
+
+
+@pytest.mark.soak
+@pytest.mark.slow(5)
+@pytest.mark.parametrize("size", [0, 1])
+def test_tiny_fragments_cost_their_bytes(scene: Scene, size: int) -> None:
+    """A message of ten million fragments, a million in short, is a message of that many bytes."""
+    batch = 100_000
+    batches = long_or_short(100, 10)
+    server = scene.websockets_server()
+    kept = scene.keep(server.url, client=FRAGMENTS)
+    client = scene.raw_client(kept.port)
+    client.handshake()
+    client.socket.settimeout(120)
+    kept.wait_open(server)
+    before = kept.daemon.resident_bytes
+    for number in range(batches):
+        client.write(fragments(size, batch, number == 0, number == batches - 1))
+    wait_until(lambda: server.messages, kept.daemon.tail, 120)
+    assert server.messages[0].size == size * batch * batches
+    if not is_sanitized():
+        bytes_ = size * batch * batches
+        assert kept.daemon.resident_bytes_max - before < 3 * bytes_ + 4 * MIB
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_too_many_fragments_are_too_big(scene: Scene, size: int) -> None:
+    server = scene.websockets_server()
+    kept = scene.keep(server.url, client={"max_fragments": 1000})
+    client = scene.raw_client(kept.port)
+    client.handshake()
+    client.write(fragments(size, 1000, True, False))
+    assert early_end(client) is None
+    client.write(fragments(size, 2, False, False))
+    assert client.read_until(CLOSE).close_code == 1009
+    kept.daemon.wait_for("session-end", cause="message-too-big")
