@@ -1,7 +1,8 @@
 """Whatever fails, and whenever: a named result, never a crash, a leak, or a silent loss.
 
 For each kind of call the first, the second, ... one of a life fails, and later conversations must
-be as good as ever.  `make soak` lets each one fail; otherwise some do, spread over the life.
+be as good as ever.  `make soak` lets each one fail, of a few thousand every third or so; otherwise
+some do, spread over the life.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import pytest
 
 from certificates import Authority
 from lives import Fault, Peers, live
-from soaking import IS_SOAK, say
+from soaking import long_or_short, say
 from wskeepd_process import WSKEEPD_FAULTS
 
-SAMPLES = 12  #: of one kind, when it is not soaked
+SAMPLES = long_or_short(1500, 12)  #: of one kind
 
 pytestmark = pytest.mark.skipif(not WSKEEPD_FAULTS.exists(), reason="wskeepd_faults is not built")
 
@@ -51,7 +52,7 @@ def peers(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Pe
 
 def picks(count: int) -> list[int]:
     """All of them, or some from the first to the last."""
-    if IS_SOAK or count <= SAMPLES:
+    if count <= SAMPLES:
         return list(range(1, count + 1))
     return sorted({1 + round(i * (count - 1) / (SAMPLES - 1)) for i in range(SAMPLES)})
 
