@@ -46,6 +46,11 @@ static inline uint64_t budget_held_bytes(const struct budget *budget)
     return budget->partial_bytes + budget->kept_bytes;
 }
 
+static inline bool budget_is_used_up(const struct budget *budget)
+{
+    return budget->bytes + budget_held_bytes(budget) > budget->bytes_max;
+}
+
 /* Of bytes_max, what is open to accepted bytes. */
 static inline uint64_t budget_open_bytes(const struct budget *budget)
 {

@@ -377,6 +377,14 @@ static bool feed(struct net_session *net, uint8_t *data, size_t bytes, bool was_
     return has_pong;
 }
 
+/* Its handshake is not over, and the memory is. */
+static void refuse_for_memory(struct net_session *net)
+{
+    client_do_refuse(net, 503, "memory_max");
+    if (net->is_begun)
+        lose(net, CAUSE_OVERFLOW);
+}
+
 /* What it holds counts, and without memory for the rest of a message it is not read, or has to go.
  */
 static void account(struct net_session *net)
@@ -391,8 +399,11 @@ static void account(struct net_session *net)
         budget_hold(budget, &client->share, 0, kept_bytes + reader_bytes);
     else
         budget_hold(budget, &client->share, reader_bytes, kept_bytes);
-    if (client->stage != CLIENT_OPEN)
+    if (client->stage != CLIENT_OPEN) {
+        if (kept_bytes > 0 && budget_is_used_up(budget))
+            refuse_for_memory(net);
         return;
+    }
     enum budget_verdict verdict = budget_judge(budget, &client->share);
     session_client_starves(&net->core, verdict == BUDGET_WAIT, relay_now(net));
     if (verdict != BUDGET_END)

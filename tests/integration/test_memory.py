@@ -165,6 +165,23 @@ def test_upstreams_half_messages_cannot_fill_the_memory(scene: Scene) -> None:
     check_memory(kept, 16 * MIB)
 
 
+def test_half_heads_cannot_fill_the_memory(scene: Scene) -> None:
+    """Requests that are not whole count too: at memory_max those that go on hear 503."""
+    link = scene.link(f"ws://127.0.0.1:{scene.port()}/", client={"handshake_timeout": "1m"})
+    kept = Kept(scene.start(link, memory_max="1MiB"), link)
+    clients = [scene.raw_client(kept.port) for _ in range(100)]
+    for client in clients:
+        client.write(client.request()[:-2] + b"X-Long: " + b"x" * 15000)
+    refused = kept.daemon.wait_for("client-refused", 20, status=503, why="memory_max")
+    assert refused["link"] == "game"
+    statuses = []
+    for client in clients:
+        client.write(b"\r\n\r\n")
+        statuses.append(client.read_response().status)
+    assert statuses.count(503) == len(kept.daemon.find("client-refused", why="memory_max"))
+    assert statuses.count(101) == 100 - statuses.count(503) >= 50
+
+
 # Whoever stops reading, at full rate.
 
 
