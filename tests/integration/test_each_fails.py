@@ -57,16 +57,28 @@ def picks(count: int) -> list[int]:
     return sorted({1 + round(i * (count - 1) / (SAMPLES - 1)) for i in range(SAMPLES)})
 
 
-@pytest.mark.soak
-@pytest.mark.slow(20)
-@pytest.mark.parametrize("kind,error", KINDS, ids=lambda v: errno.errorcode.get(v, v))
-def test_the_nth_call_fails(peers: Peers, tmp_path: pathlib.Path, kind: str, error: int) -> None:
-    count = live(peers, tmp_path / "0", Fault(kind, 0, 0, error), 1).count
+def fail_each(peers: Peers, folder: pathlib.Path, kind: str, error: int, times: int) -> None:
+    count = live(peers, folder / "0", Fault(kind, 0, 0, error), 1).count
     assert count > 0
     felt = 0
     for nth in picks(count):
-        story = live(peers, tmp_path / str(nth), Fault(kind, nth, 1, error), 10 * (nth + 1))
+        story = live(peers, folder / str(nth), Fault(kind, nth, times, error), 10 * (nth + 1))
         felt += bool(story.failed)
         if nth % 20 == 0:
             say(f"{kind}: {nth} of {count}")
     assert felt >= len(picks(count)) * 3 / 4, f"only {felt} of {len(picks(count))} failed"
+
+
+@pytest.mark.soak
+@pytest.mark.slow(20)
+@pytest.mark.parametrize("kind,error", KINDS, ids=lambda v: errno.errorcode.get(v, v))
+def test_the_nth_call_fails(peers: Peers, tmp_path: pathlib.Path, kind: str, error: int) -> None:
+    fail_each(peers, tmp_path, kind, error, 1)
+
+
+@pytest.mark.soak
+@pytest.mark.slow(20)
+@pytest.mark.parametrize("kind", ["memory", "libraries"])
+def test_a_few_in_a_row_fail(peers: Peers, tmp_path: pathlib.Path, kind: str) -> None:
+    """What is done about the first may fail, too."""
+    fail_each(peers, tmp_path, kind, errno.ENOMEM, 3)
