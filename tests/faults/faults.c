@@ -9,13 +9,14 @@
  *   WSKEEP_FAULT_REPORT  a file: one line for each call that failed, with the place that called,
  * and at the end how many calls there were
  *
- * `memory` is every allocation of wskeepd's own code.  `libraries` is every other one: libevent,
- * OpenSSL, libyaml, libc; in a sanitizer's build, which has an allocator of its own, libevent's and
- * OpenSSL's alone.
+ * `memory` is every allocation of wskeepd's own code, `libraries` every one of libevent, OpenSSL
+ * and libyaml; in a sanitizer's build, which has an allocator of its own, not libyaml's.  libc's
+ * are left alone: its getaddrinfo() ends the process when it has no memory for its own tables.
  */
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <link.h>
 #include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -199,24 +200,59 @@ static void take_over_libraries(void)
     (void)CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free);
 }
 #else
+enum { LIBRARY_COUNT_MAX = 8 };
+
+static struct {
+    uintptr_t begin;
+    uintptr_t end;
+} libraries[LIBRARY_COUNT_MAX];
+static unsigned library_count;
+
+static int note_library(struct dl_phdr_info *info, size_t bytes, void *context)
+{
+    (void)bytes, (void)context;
+    if (!strstr(info->dlpi_name, "libevent") && !strstr(info->dlpi_name, "libcrypto") &&
+        !strstr(info->dlpi_name, "libssl") && !strstr(info->dlpi_name, "libyaml"))
+        return 0;
+    for (unsigned i = 0; i < info->dlpi_phnum && library_count < LIBRARY_COUNT_MAX; i++) {
+        if (info->dlpi_phdr[i].p_type != PT_LOAD || !(info->dlpi_phdr[i].p_flags & PF_X))
+            continue;
+        libraries[library_count].begin = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+        libraries[library_count].end = libraries[library_count].begin + info->dlpi_phdr[i].p_memsz;
+        library_count++;
+    }
+    return 0;
+}
+
+static bool library_fails(const void *caller)
+{
+    if (fault.kind != KIND_LIBRARIES)
+        return false;
+    for (unsigned i = 0; i < library_count; i++)
+        if ((uintptr_t)caller >= libraries[i].begin && (uintptr_t)caller < libraries[i].end)
+            return call_fails(KIND_LIBRARIES, caller);
+    return false;
+}
+
 /* Everybody's, for they are found here first; our own code is led elsewhere. */
 void *malloc(size_t bytes)
 {
-    return call_fails(KIND_LIBRARIES, CALLER) ? NULL : __libc_malloc(bytes);
+    return library_fails(CALLER) ? NULL : __libc_malloc(bytes);
 }
 
 void *calloc(size_t count, size_t bytes)
 {
-    return call_fails(KIND_LIBRARIES, CALLER) ? NULL : __libc_calloc(count, bytes);
+    return library_fails(CALLER) ? NULL : __libc_calloc(count, bytes);
 }
 
 void *realloc(void *old, size_t bytes)
 {
-    return call_fails(KIND_LIBRARIES, CALLER) ? NULL : __libc_realloc(old, bytes);
+    return library_fails(CALLER) ? NULL : __libc_realloc(old, bytes);
 }
 
 static void take_over_libraries(void)
 {
+    dl_iterate_phdr(note_library, NULL);
 }
 #endif
 
