@@ -1,8 +1,17 @@
 /*
  * Memory that all sessions of the daemon share: `memory_max`.
  *
- * Outboxes (core) and inboxes (net) take from it and give back.  It counts payload bytes and
- * a fixed overhead for each message, not what malloc makes of them.
+ * Two things are counted.  What was accepted: outboxes (core), and what waits to be written (net).
+ * And what is held and not accepted yet: messages that are not whole, and what was read behind one
+ * that had no room.  Both are payload bytes and a fixed overhead for each message, not what malloc
+ * makes of them.
+ *
+ * Nothing waits for ever:
+ * - Half of it is always open to what was accepted, whatever is held; and one message alone has all
+ *   of it.  What was accepted leaves by itself, or with its connection.
+ * - A message that is not whole goes on arriving as long as both together leave room.  Without room
+ *   it waits; but where it is messages that are not whole which fill a half, none of them might
+ *   ever get on, and the one that asks for more has to go.
  */
 #ifndef WSKEEP_CORE_BUDGET_H
 #define WSKEEP_CORE_BUDGET_H
@@ -11,21 +20,80 @@
 #include <stdint.h>
 
 struct budget {
-    uint64_t bytes;
+    uint64_t bytes;         /* accepted */
+    uint64_t partial_bytes; /* held: of messages that are not whole */
+    uint64_t kept_bytes;    /* held: of those that are, and what was read behind them */
     uint64_t bytes_max;
-    bool refused;           /* somebody was turned away: worth a second try once bytes are */
-    uint64_t refused_bytes; /* fewer than they were then */
+    bool refused; /* somebody was turned away: worth a second try once there is less than then */
+    uint64_t refused_bytes;
+    uint64_t refused_held_bytes;
 };
+
+/* What one connection holds, as the budget was told. */
+struct budget_share {
+    uint64_t partial_bytes;
+    uint64_t kept_bytes;
+};
+
+enum budget_verdict {
+    BUDGET_GO_ON, /* read on */
+    BUDGET_WAIT,  /* read no more until there is room: budget_came_back() */
+    BUDGET_END    /* it would be in everybody's way: end this connection */
+};
+
+static inline uint64_t budget_held_bytes(const struct budget *budget)
+{
+    return budget->partial_bytes + budget->kept_bytes;
+}
+
+static inline bool budget_is_used_up(const struct budget *budget)
+{
+    return budget->bytes + budget_held_bytes(budget) > budget->bytes_max;
+}
+
+/* Of bytes_max, what is open to accepted bytes. */
+static inline uint64_t budget_open_bytes(const struct budget *budget)
+{
+    uint64_t half = budget->bytes_max / 2;
+    uint64_t held = budget_held_bytes(budget);
+    return budget->bytes_max - (held < half ? held : half);
+}
+
+/* Would there be room for so many more, if freed_bytes of what was accepted left first? */
+static inline bool budget_would_have_room(const struct budget *budget, uint64_t freed_bytes,
+                                          uint64_t bytes)
+{
+    uint64_t left = budget->bytes - freed_bytes;
+    uint64_t open = left == 0 ? budget->bytes_max : budget_open_bytes(budget);
+    return left <= open && bytes <= open - left;
+}
 
 static inline bool budget_has_room(const struct budget *budget, uint64_t bytes)
 {
-    return budget->bytes <= budget->bytes_max && bytes <= budget->bytes_max - budget->bytes;
+    return budget_would_have_room(budget, 0, bytes);
+}
+
+/* More was taken than is open: what can wait should. */
+static inline bool budget_is_over(const struct budget *budget)
+{
+    return budget->bytes > budget_open_bytes(budget);
 }
 
 static inline void budget_refuse(struct budget *budget)
 {
     budget->refused = true;
     budget->refused_bytes = budget->bytes;
+    budget->refused_held_bytes = budget_held_bytes(budget);
+}
+
+/* Something has left since somebody was turned away: true once. */
+static inline bool budget_came_back(struct budget *budget)
+{
+    if (!budget->refused || (budget->bytes >= budget->refused_bytes &&
+                             budget_held_bytes(budget) >= budget->refused_held_bytes))
+        return false;
+    budget->refused = false;
+    return true;
 }
 
 static inline void budget_take(struct budget *budget, uint64_t bytes)
@@ -36,6 +104,32 @@ static inline void budget_take(struct budget *budget, uint64_t bytes)
 static inline void budget_give(struct budget *budget, uint64_t bytes)
 {
     budget->bytes -= bytes;
+}
+
+/* A connection holds so much now. */
+static inline void budget_hold(struct budget *budget, struct budget_share *share,
+                               uint64_t partial_bytes, uint64_t kept_bytes)
+{
+    budget->partial_bytes += partial_bytes - share->partial_bytes;
+    budget->kept_bytes += kept_bytes - share->kept_bytes;
+    share->partial_bytes = partial_bytes;
+    share->kept_bytes = kept_bytes;
+}
+
+/* May this connection go on reading a message that is not whole? */
+static inline enum budget_verdict budget_judge(struct budget *budget,
+                                               const struct budget_share *share)
+{
+    if (share->partial_bytes == 0)
+        return BUDGET_GO_ON;
+    uint64_t all = budget->bytes + budget_held_bytes(budget);
+    if (all <= budget->bytes_max || all == share->partial_bytes)
+        return BUDGET_GO_ON; /* or alone: its own limit is max_message */
+    if (budget->partial_bytes > budget->bytes_max / 2 &&
+        budget->partial_bytes > share->partial_bytes)
+        return BUDGET_END;
+    budget_refuse(budget);
+    return BUDGET_WAIT;
 }
 
 #endif

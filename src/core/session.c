@@ -603,7 +603,7 @@ static void session_open(struct session *session, uint64_t now_ms, struct sessio
     session->random.fill(session->random.context, nonce, sizeof nonce);
     barrier_start(&session->barrier, nonce, session->outbox.first_sequence - 1);
     heartbeat_start(&session->upstream_life, now_ms);
-    heartbeat_set_reading(&session->upstream_life, !session->upstream_full, now_ms);
+    heartbeat_set_reading(&session->upstream_life, session_reads_upstream(session), now_ms);
     session->mismatches_in_a_row = 0;
     session->moved = false;
     session->close_sent = false;
@@ -730,7 +730,7 @@ void session_shutdown(struct session *session, uint64_t now_ms, struct session_a
 
 bool session_reads_upstream(const struct session *session)
 {
-    return !session->upstream_full;
+    return !session->upstream_full && !session->upstream_starved;
 }
 
 void session_check(const struct session *session)

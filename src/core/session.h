@@ -184,13 +184,15 @@ struct session {
     bool pong_given_up;     /* without_pong: sent came true */
     bool waits_for_secret;  /* what the upstream was shown was refused, or could not be read */
     bool credential_is_clients;
-    bool client_beats;  /* the client's side has a heartbeat */
-    bool moved;         /* this connection acknowledged or delivered data */
-    bool replay_begins; /* the next message is the first of a replay: a Ping follows it */
-    bool ping_now;      /* the heartbeat, or the first message of a replay, wants a Ping */
-    bool client_full;   /* a client's message did not fit: NOT_NOW */
-    bool upstream_full; /* the inbox is full: the upstream is not read */
-    bool close_sent;    /* our Close was handed out by session_send_next() */
+    bool client_beats;     /* the client's side has a heartbeat */
+    bool moved;            /* this connection acknowledged or delivered data */
+    bool replay_begins;    /* the next message is the first of a replay: a Ping follows it */
+    bool ping_now;         /* the heartbeat, or the first message of a replay, wants a Ping */
+    bool client_full;      /* a client's message did not fit: NOT_NOW */
+    bool upstream_full;    /* the inbox is full: the upstream is not read */
+    bool client_starved;   /* the daemon has no memory for the rest of a message that arrives */
+    bool upstream_starved; /* the same, of the upstream's */
+    bool close_sent;       /* our Close was handed out by session_send_next() */
 };
 
 /* ---- life --------------------------------------------------------------------------------- */
@@ -295,7 +297,8 @@ void session_client_close(struct session *session, const struct close_frame *clo
 
 /*
  * The client is gone without a Close of its own, or it broke RFC 6455 and net has told it so:
- * CAUSE_CLIENT_LOST, CAUSE_PROTOCOL_ERROR, CAUSE_MESSAGE_TOO_BIG, CAUSE_NO_RESOURCES.
+ * CAUSE_CLIENT_LOST, CAUSE_PROTOCOL_ERROR, CAUSE_MESSAGE_TOO_BIG, CAUSE_NO_RESOURCES,
+ * CAUSE_OVERFLOW.
  */
 void session_client_lost(struct session *session, enum cause cause, uint64_t now_ms,
                          struct session_actions *actions);
@@ -315,6 +318,11 @@ void session_client_tcp(struct session *session, uint64_t acked_offset, bool in_
 /* So many bytes wait for the client: after each change of the amount. */
 void session_inbox(struct session *session, uint64_t inbox_bytes, uint64_t now_ms,
                    struct session_actions *actions);
+
+/* A message of theirs is not whole, and the daemon has, or has no more, reached memory_max: they
+ * are not read, and what is missing meanwhile is not held against them. */
+void session_client_starves(struct session *session, bool starves, uint64_t now_ms);
+void session_upstream_starves(struct session *session, bool starves, uint64_t now_ms);
 
 /* ---- the daemon --------------------------------------------------------------------------- */
 

@@ -27,12 +27,25 @@ static bool session_inbox_is_full(const struct session *session)
     uint64_t bytes = session->inbox_bytes;
     if (!session_delivers(session) || bytes == 0)
         return false; /* what arrives is dropped: there is nobody to take it */
-    if (budget->bytes > budget->bytes_max) {
+    if (budget_is_over(budget)) {
         budget_refuse(budget);
         return true;
     }
     uint64_t limit = session->settings->inbox_bytes_max;
     return bytes >= (session->upstream_full ? limit / 2 : limit);
+}
+
+/* The upstream is read again, or no more: what is missing meanwhile is not held against it. */
+static void session_upstream_reading_changed(struct session *session, uint64_t now_ms)
+{
+    bool reads = session_reads_upstream(session);
+    if (session->state != SESSION_OPEN)
+        return;
+    heartbeat_set_reading(&session->upstream_life, reads, now_ms);
+    if (reads) {
+        barrier_restart(&session->barrier, now_ms);
+        session->data_ms = now_ms;
+    }
 }
 
 void session_inbox_changed(struct session *session, uint64_t now_ms)
@@ -41,14 +54,16 @@ void session_inbox_changed(struct session *session, uint64_t now_ms)
     if (full == session->upstream_full)
         return;
     session->upstream_full = full;
-    if (session->state == SESSION_OPEN) {
-        heartbeat_set_reading(&session->upstream_life, !full, now_ms);
-        if (!full) {
-            barrier_restart(&session->barrier, now_ms);
-            session->data_ms = now_ms;
-        }
-    }
+    session_upstream_reading_changed(session, now_ms);
     session_pause_changed(session, now_ms);
+}
+
+void session_upstream_starves(struct session *session, bool starves, uint64_t now_ms)
+{
+    if (session->upstream_starved == starves)
+        return;
+    session->upstream_starved = starves;
+    session_upstream_reading_changed(session, now_ms);
 }
 
 void session_inbox(struct session *session, uint64_t inbox_bytes, uint64_t now_ms,
@@ -75,7 +90,7 @@ static void session_set_client_full(struct session *session, bool full, uint64_t
     session->client_full = full;
     if (!full && session->client == SESSION_CLIENT_CLOSED) /* its answer could not be read */
         session->client_deadline_ms = now_ms + SESSION_CLOSE_WAIT_MS;
-    heartbeat_set_reading(&session->client_life, !full, now_ms);
+    heartbeat_set_reading(&session->client_life, session_reads_client(session), now_ms);
     session_pause_changed(session, now_ms);
 }
 
@@ -85,9 +100,8 @@ static bool session_can_push_over_oldest(const struct session *session, uint64_t
     const struct outbox *outbox = &session->outbox;
     uint64_t own_bytes =
         outbox->payload_bytes + (uint64_t)outbox->entry_count * OUTBOX_OVERHEAD_BYTES;
-    const struct budget *budget = outbox->budget;
     return outbox_can_drop_oldest(outbox) &&
-           budget->bytes - own_bytes + payload_bytes + OUTBOX_OVERHEAD_BYTES <= budget->bytes_max;
+           budget_would_have_room(outbox->budget, own_bytes, payload_bytes + OUTBOX_OVERHEAD_BYTES);
 }
 
 bool session_has_room(const struct session *session)
@@ -100,7 +114,16 @@ bool session_has_room(const struct session *session)
 
 bool session_reads_client(const struct session *session)
 {
-    return session->client != SESSION_CLIENT_GONE && !session->client_full;
+    return session->client != SESSION_CLIENT_GONE && !session->client_full &&
+           !session->client_starved;
+}
+
+void session_client_starves(struct session *session, bool starves, uint64_t now_ms)
+{
+    if (session->client_starved == starves)
+        return;
+    session->client_starved = starves;
+    heartbeat_set_reading(&session->client_life, session_reads_client(session), now_ms);
 }
 
 /* ---- messages ----------------------------------------------------------------------------- */
@@ -305,7 +328,8 @@ static void session_client_waited(struct session *session, uint64_t now_ms,
 /* While the outbox has no room we do not read, so its answer to our Close cannot have come. */
 static uint64_t session_client_wait_ms(const struct session *session)
 {
-    return session->client_full ? SETTINGS_NEVER : session->client_deadline_ms;
+    return session->client_full || session->client_starved ? SETTINGS_NEVER
+                                                           : session->client_deadline_ms;
 }
 
 bool session_client_timer(struct session *session, uint64_t now_ms, struct session_actions *actions)

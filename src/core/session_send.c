@@ -58,7 +58,7 @@ uint64_t session_ping_deadline_ms(const struct session *session)
 static const struct barrier_ping *session_owed_ping(const struct session *session)
 {
     const struct barrier *barrier = &session->barrier;
-    if (session_sent_is_enough(session) || session->upstream_full ||
+    if (session_sent_is_enough(session) || !session_reads_upstream(session) ||
         !barrier_has_unacknowledged(barrier))
         return NULL;
     for (unsigned i = 0; i < barrier->ping_count; i++)

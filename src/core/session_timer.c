@@ -13,7 +13,7 @@ static struct heartbeat_settings session_heartbeat(const struct session *session
 
 static uint64_t session_silence_deadline_ms(const struct session *session)
 {
-    if (session->upstream_full)
+    if (!session_reads_upstream(session))
         return SETTINGS_NEVER;
     return session_after(session->data_ms, session->settings->silence_ms);
 }

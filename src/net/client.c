@@ -46,7 +46,8 @@ static void secure(struct net_session *net)
         conn_secure(conn, tls);
         return;
     }
-    conn_close(conn, true); /* no memory: it sees that, and may try again */
+    report_client_tls_failed(net, "no memory");
+    conn_close(conn, true); /* it sees that, and may try again */
     leave(net);
 }
 
@@ -105,6 +106,7 @@ static void leave(struct net_session *net)
     drop_kept(client);
     head_clear(&client->head);
     client->pong_bytes = 0;
+    budget_hold(&net->worker->budget, &client->share, 0, 0);
     release_place(net);
     if (!net->is_begun)
         relay_abandon(net);
@@ -348,6 +350,8 @@ static void break_off(struct net_session *net, const struct close_frame *close)
         cause = CAUSE_MESSAGE_TOO_BIG;
     else if (close->code == CLOSE_INTERNAL_ERROR)
         cause = CAUSE_NO_RESOURCES;
+    else if (close->code == CLOSE_TRY_AGAIN)
+        cause = CAUSE_OVERFLOW;
     client_do_close(net, close, true);
     lose(net, cause);
 }
@@ -400,6 +404,42 @@ static bool feed(struct net_session *net, uint8_t *data, size_t bytes, bool was_
         }
     }
     return has_pong;
+}
+
+/* Its handshake is not over, and the memory is. */
+static void refuse_for_memory(struct net_session *net)
+{
+    client_do_refuse(net, 503, "memory_max");
+    if (net->is_begun)
+        lose(net, CAUSE_OVERFLOW);
+}
+
+/* What it holds counts, and without memory for the rest of a message it is not read, or has to go.
+ */
+static void account(struct net_session *net)
+{
+    struct client *client = &net->client;
+    struct budget *budget = &net->worker->budget;
+    size_t reader_bytes = message_reader_heap_bytes(&client->reader);
+    size_t kept_bytes = client->kept.end + client->head.used;
+    if (client->stage == CLIENT_GONE)
+        return;
+    if (client->kept.has_message) /* whole: it waits for room in the outbox */
+        budget_hold(budget, &client->share, 0, kept_bytes + reader_bytes);
+    else
+        budget_hold(budget, &client->share, reader_bytes, kept_bytes);
+    if (client->stage != CLIENT_OPEN) {
+        if (kept_bytes > 0 && budget_is_used_up(budget))
+            refuse_for_memory(net);
+        return;
+    }
+    enum budget_verdict verdict = budget_judge(budget, &client->share);
+    session_client_starves(&net->core, verdict == BUDGET_WAIT, relay_now(net));
+    if (verdict != BUDGET_END)
+        return;
+    struct close_frame close;
+    close_set(&close, CLOSE_TRY_AGAIN, "wskeep: memory_max");
+    break_off(net, &close);
 }
 
 /* Go on with what was kept. */
@@ -520,15 +560,17 @@ static void received(struct net_session *net, uint8_t *data, size_t bytes)
 }
 
 /* A client that has sent its Close may end its side and wait for the receipt. */
-static void ended(struct net_session *net, bool is_eof)
+static void ended(struct net_session *net, int error)
 {
     struct client *client = &net->client;
-    if (client->stage == CLIENT_OPEN && is_eof && client->close_was_received)
+    if (client->stage == CLIENT_OPEN && error == 0 && client->close_was_received)
         return;
     const char *why;
     if (client->stage == CLIENT_HEAD && client->conn.tls &&
         conn_tls_end(client->conn.tls, &why) > CONN_TLS_CLOSED)
         report_client_tls_failed(net, why);
+    else if (client->stage == CLIENT_HEAD)
+        report_client_left(net, error != 0 ? strerror(error) : NULL);
     conn_close(&client->conn, false);
     leave(net);
     if (net->is_begun)
@@ -549,8 +591,9 @@ static bool read_once(struct net_session *net)
     if (got > 0)
         received(net, worker->receive_buffer, (size_t)got);
     else
-        ended(net, got == 0);
+        ended(net, got == 0 ? 0 : error);
     gather_flush(&worker->gather);
+    account(net);
     return got > 0;
 }
 
@@ -609,6 +652,12 @@ static void judge_failed_write(struct net_session *net)
     lose(net, is_memory ? CAUSE_NO_RESOURCES : CAUSE_CLIENT_LOST);
 }
 
+/* A message of its is here, or a part of one, and there is no room for it. */
+static bool waits_for_room(const struct net_session *net)
+{
+    return net->client.kept.has_message || (net->is_begun && net->core.client_starved);
+}
+
 /*
  * It is not read, so its end does not show by itself.  It gives its place to another client at
  * once; what it has sent waits for room as long as that of a client that left.
@@ -635,7 +684,7 @@ static void look_for_end(struct net_session *net)
 static void set_paused(struct net_session *net)
 {
     struct client *client = &net->client;
-    if (client->kept.has_message) {
+    if (waits_for_room(net)) {
         if (client->paused_ms == 0)
             client->paused_ms = relay_now(net);
         return;
@@ -661,6 +710,7 @@ void client_flush(struct net_session *net)
         client->pong_bytes = 0;
     }
     gather_flush(&net->worker->gather);
+    account(net);
     if (net->core.state != SESSION_ENDED)
         report_inbox(net);
     set_paused(net);
@@ -709,7 +759,7 @@ uint64_t client_deadline_ms(const struct net_session *net)
     uint64_t due_ms = conn_deadline_ms(&client->conn, client->write_failed_ms, net->worker->now_ms);
     if (compression_deadline_ms(&client->compression) < due_ms)
         due_ms = compression_deadline_ms(&client->compression);
-    if (client->kept.has_message && net->worker->now_ms + CLIENT_LOOK_MS < due_ms)
+    if (waits_for_room(net) && net->worker->now_ms + CLIENT_LOOK_MS < due_ms)
         due_ms = net->worker->now_ms + CLIENT_LOOK_MS;
     if (client->paused_ms != 0 && !client->pause_is_logged)
         due_ms = client->paused_ms + CLIENT_PAUSE_LOGGED_MS;
@@ -736,6 +786,6 @@ void client_timer(struct net_session *net)
         client->pause_is_logged = true;
         report_client_paused(net, now_ms - client->paused_ms);
     }
-    if (client->stage == CLIENT_OPEN && client->kept.has_message)
+    if (client->stage == CLIENT_OPEN && waits_for_room(net))
         look_for_end(net);
 }

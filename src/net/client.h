@@ -62,6 +62,7 @@ struct client {
     struct message_reader reader;
     struct compression compression;
     struct client_kept kept;
+    struct budget_share share; /* what it holds of memory_max, besides the inbox */
     uint64_t handshake_due_ms;
     uint64_t write_failed_ms; /* a write has failed since; 0: none has */
     uint64_t ended_ms;        /* it ended while its messages had no room; 0: it did not */

@@ -17,14 +17,23 @@
 #include "net/link.h"
 #include "net/listener_unix.h"
 #include "net/relay.h"
+#include "net/report.h"
+
+enum { LISTENER_ANSWER_BYTES_MAX = 512 };
 
 /* ---- accepting ----------------------------------------------------------------------------- */
+
+static bool is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
 
 /* No descriptor is left: a client that waits would wake us at once, again and again. */
 static void pause_accepting(struct listener *listener, int error)
 {
     struct worker *worker = listener->worker;
     event_del(&listener->event);
+    listener->is_paused = true;
     timers_set(&worker->timers, &listener->timer, worker_now(worker) + LISTENER_PAUSE_MS);
     if (listener->shortage_is_logged)
         return;
@@ -38,21 +47,58 @@ static void pause_accepting(struct listener *listener, int error)
     log_line(worker->log, LOG_ERROR, "accept-paused", sentence, fields, 3);
 }
 
+/*
+ * A client for whom there is nothing hears so at once: with 503, or, where TLS would have to come
+ * first, by the end.  What it has sent already is read, so that no RST takes the answer away.
+ */
+static void turn_away(struct listener *listener, int client, const char *why)
+{
+    struct worker *worker = listener->worker;
+    char head[LISTENER_ANSWER_BYTES_MAX];
+    if (!listener->listen->tls) {
+        size_t bytes = handshake_build_refusal(503, why, head, sizeof(head));
+        (void)recv(client, worker->receive_buffer, WORKER_RECEIVE_BYTES, 0);
+        (void)send(client, head, bytes, MSG_NOSIGNAL);
+        (void)shutdown(client, SHUT_WR);
+    }
+    close(client);
+    report_client_turned_away(worker, listener->link, 503, why);
+}
+
+/* With the worker's spare descriptor.  False: nobody waits, or even that one did not help. */
+static bool turn_one_away(struct listener *listener)
+{
+    struct worker *worker = listener->worker;
+    if (!worker_lend_spare(worker))
+        return false;
+    int client = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (client >= 0)
+        turn_away(listener, client, "no descriptors");
+    worker_restore_spare(worker);
+    return client >= 0;
+}
+
 static void on_client(evutil_socket_t fd, short what, void *argument)
 {
     struct listener *listener = argument;
+    bool was_paused = listener->is_paused;
     (void)what;
+    listener->is_paused = false;
     for (int i = 0; i < LISTENER_ACCEPT_COUNT_MAX; i++) {
         int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client >= 0) {
             listener->shortage_is_logged = false;
-            relay_new(listener->worker, listener->link, listener->listen, client);
+            if (!relay_new(listener->worker, listener->link, listener->listen, client))
+                turn_away(listener, client, "no memory");
             continue;
         }
-        if (errno == EAGAIN || errno == EWOULDBLOCK)
+        int error = errno;
+        if (error == EAGAIN || error == EWOULDBLOCK)
             return;
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            pause_accepting(listener, errno);
+        if (is_shortage(error)) {
+            if (was_paused && turn_one_away(listener))
+                continue; /* short for a while: who waits is told, rather than left to hang */
+            pause_accepting(listener, error);
             return;
         }
         /* ECONNABORTED and the like: that client is gone, the next may be fine */
@@ -67,6 +113,7 @@ static void on_timer(struct timer *timer)
 
 void listener_start(struct listener *listener)
 {
+    worker_restore_spare(listener->worker);
     if (event_add(&listener->event, NULL) != 0)
         pause_accepting(listener, ENOMEM);
 }

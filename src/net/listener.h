@@ -34,6 +34,7 @@ struct listener {
     struct timer timer; /* the end of a pause */
     int name_fd;        /* of a Unix socket of ours: itself, by O_PATH; -1: it is none */
     bool is_lent;       /* handed over: fd stays open when the listener closes */
+    bool is_paused;     /* no descriptor was left, and nobody has been accepted since */
     bool shortage_is_logged;
     struct link *next_link; /* while a reload is prepared: whose it will be; NULL: nobody's */
     const struct config_listen *next_listen;

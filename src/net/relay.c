@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "config/config.h"
 #include "net/link.h"
@@ -46,13 +45,12 @@ static void on_timer(struct timer *timer)
     } while (actions.any);
 }
 
-void relay_new(struct worker *worker, struct link *link, const struct config_listen *listen, int fd)
+bool relay_new(struct worker *worker, struct link *link, const struct config_listen *listen, int fd)
 {
     struct net_session *net = calloc(1, sizeof(*net));
     if (!net || !timers_add(&worker->timers, &net->timer, on_timer)) {
         free(net);
-        close(fd); /* the client sees that we are in trouble, and may try again */
-        return;
+        return false;
     }
     net->worker = worker;
     net->link = link;
@@ -64,6 +62,7 @@ void relay_new(struct worker *worker, struct link *link, const struct config_lis
     upstream_init(net);
     client_begin(net, fd, listen);
     set_timer(net);
+    return true;
 }
 
 static void die(struct net_session *net)
@@ -283,13 +282,12 @@ static void flush(struct net_session *net)
  * look again.  False when nothing came back. */
 static bool wake_those_without_memory(struct worker *worker)
 {
-    struct budget *budget = &worker->budget;
     struct net_session *net;
-    if (!budget->refused || budget->bytes >= budget->refused_bytes)
+    if (!budget_came_back(&worker->budget))
         return false;
-    budget->refused = false;
     LIST_FOREACH(net, &worker->sessions, worker_entry)
-    if (net->client.kept.has_message || net->core.upstream_full)
+    if (net->client.kept.has_message || net->core.client_starved || net->core.upstream_full ||
+        net->core.upstream_starved)
         relay_touch(net);
     return true;
 }

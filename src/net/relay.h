@@ -33,8 +33,9 @@ struct net_session {
     STAILQ_ENTRY(net_session) dead_entry;
 };
 
-/* A client was accepted on listen, which is part of the link's newest configuration.  Takes fd. */
-void relay_new(struct worker *worker, struct link *link, const struct config_listen *listen,
+/* A client was accepted on listen, which is part of the link's newest configuration.  Takes fd,
+ * unless it returns false: there is no memory. */
+bool relay_new(struct worker *worker, struct link *link, const struct config_listen *listen,
                int fd);
 
 /* Its handshake was read and found right: the session begins. */

@@ -308,20 +308,35 @@ void report_session_end(const struct net_session *net, enum cause cause)
     line_end(&line, net->worker, LOG_INFO, "session-end");
 }
 
+/* A refusal as such; who it was is added by those who know. */
+static void begin_refused(struct line *line, const char *name, unsigned status, const char *why)
+{
+    line->used = 0;
+    line->field_count = 0;
+    say(line, "%s: refused a client with %u (%s)", name, status, why);
+    field_text(line, "link", name);
+    field_number(line, "status", status);
+    field_text(line, "why", why);
+}
+
 void report_client_refused(const struct net_session *net, unsigned status, const char *why)
 {
-    struct line line = {0};
-    const char *name = net->config->name;
+    struct line line;
     uid_t uid;
-    say(&line, "%s: refused a client with %u (%s)", name, status, why);
-    field_text(&line, "link", name);
-    field_number(&line, "status", status);
-    field_text(&line, "why", why);
+    begin_refused(&line, net->config->name, status, why);
     if (conn_peer_user(&net->client.conn, &uid)) {
         say(&line, ", uid %" PRIu64, (uint64_t)uid);
         field_number(&line, "uid", uid);
     }
     line_end(&line, net->worker, LOG_WARNING, "client-refused");
+}
+
+void report_client_turned_away(struct worker *worker, const struct link *link, unsigned status,
+                               const char *why)
+{
+    struct line line;
+    begin_refused(&line, link->config->name, status, why);
+    line_end(&line, worker, LOG_WARNING, "client-refused");
 }
 
 void report_client_tls_failed(const struct net_session *net, const char *why)
@@ -332,6 +347,17 @@ void report_client_tls_failed(const struct net_session *net, const char *why)
     field_text(&line, "link", name);
     say_why(&line, why);
     line_end(&line, net->worker, LOG_WARNING, "client-tls-failed");
+}
+
+void report_client_left(const struct net_session *net, const char *why)
+{
+    struct line line = {0};
+    const char *name = net->config->name;
+    say(&line, "%s: a client left before its request was whole", name);
+    field_text(&line, "link", name);
+    if (why)
+        say_why(&line, why);
+    line_end(&line, net->worker, LOG_DEBUG, "client-left");
 }
 
 void report_secured(const struct net_session *net)

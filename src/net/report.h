@@ -48,8 +48,15 @@ void report_session_end(const struct net_session *net, enum cause cause);
 /* Whoever connected did not become a client. */
 void report_client_refused(const struct net_session *net, unsigned status, const char *why);
 
+/* The same, where there was nothing to make it a session of. */
+void report_client_turned_away(struct worker *worker, const struct link *link, unsigned status,
+                               const char *why);
+
 /* Its TLS handshake failed. */
 void report_client_tls_failed(const struct net_session *net, const char *why);
+
+/* It left before its request was whole.  why: the error, NULL when it ended as it should. */
+void report_client_left(const struct net_session *net, const char *why);
 
 /* The upstream's TLS handshake is over. */
 void report_secured(const struct net_session *net);

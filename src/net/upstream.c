@@ -19,7 +19,7 @@ static void on_write(evutil_socket_t fd, short what, void *argument);
 
 void upstream_init(struct net_session *net)
 {
-    conn_init(&net->upstream.conn, NULL);
+    conn_init(&net->upstream.conn, &net->worker->budget);
 }
 
 const struct url *upstream_url(const struct net_session *net)
@@ -38,6 +38,8 @@ static void forget(struct net_session *net)
     fresh_end(net);
     message_reader_clear(&upstream->reader);
     compression_end(&upstream->compression);
+    budget_hold(&net->worker->budget, &upstream->share, 0, 0);
+    session_upstream_starves(&net->core, false, relay_now(net));
     upstream->stage = UPSTREAM_NONE;
     upstream->is_packing = false;
     upstream->is_sending = false;
@@ -446,10 +448,28 @@ static void break_off(struct net_session *net, const struct close_frame *close)
     enum cause cause = CAUSE_PROTOCOL_ERROR;
     if (close->code == CLOSE_TOO_BIG)
         cause = CAUSE_MESSAGE_TOO_BIG;
-    else if (close->code == CLOSE_INTERNAL_ERROR)
+    else if (close->code == CLOSE_INTERNAL_ERROR || close->code == CLOSE_TRY_AGAIN)
         cause = CAUSE_NO_RESOURCES;
     part(net, close);
     report_lost(net, cause, 0);
+}
+
+/* What the reader holds counts, and without memory for the rest of a message the upstream is not
+ * read, or the connection ends: the next one may come at a better time. */
+static void account(struct net_session *net)
+{
+    struct upstream *upstream = &net->upstream;
+    struct budget *budget = &net->worker->budget;
+    if (upstream->stage != UPSTREAM_OPEN)
+        return;
+    budget_hold(budget, &upstream->share, message_reader_heap_bytes(&upstream->reader), 0);
+    enum budget_verdict verdict = budget_judge(budget, &upstream->share);
+    session_upstream_starves(&net->core, verdict == BUDGET_WAIT, relay_now(net));
+    if (verdict != BUDGET_END)
+        return;
+    struct close_frame close;
+    close_set(&close, CLOSE_TRY_AGAIN, "wskeep: memory_max");
+    break_off(net, &close);
 }
 
 static void feed(struct net_session *net, uint8_t *data, size_t bytes)
@@ -598,6 +618,7 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
         lose(net, end_cause(net, error));
     gather_flush(&worker->gather);
     gather_flush(&worker->pongs);
+    account(net);
     relay_touch(net);
 }
 
@@ -789,6 +810,7 @@ void upstream_flush(struct net_session *net)
     if (upstream->stage == UPSTREAM_OPEN && upstream->conn.write_error)
         judge_failed_write(net);
     upstream->conn.is_deaf = false; /* until it is again */
+    account(net);
     if (upstream->stage == UPSTREAM_OPEN && !conn_is_flushed(&upstream->conn))
         conn_wait_writable(&upstream->conn);
     if (upstream->stage == UPSTREAM_OPEN)

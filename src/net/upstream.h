@@ -37,6 +37,7 @@ struct upstream {
     struct tls_context *tls; /* of the newest attempt; NULL: without TLS */
     const char *tls_why;     /* how TLS failed, when that was the end */
     struct message_reader reader;
+    struct budget_share share; /* what the reader holds of memory_max */
     struct compression compression;
     struct session_send sending;  /* what is being encoded: first is_packing, then is_sending */
     const uint8_t *frame_payload; /* the same as it goes out, without its mask: until it is */

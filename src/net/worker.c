@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -55,6 +56,21 @@ static void arm(struct worker *worker)
         worker->timer_armed_ms = due_ms;
 }
 
+bool worker_lend_spare(struct worker *worker)
+{
+    if (worker->spare_fd < 0)
+        return false;
+    close(worker->spare_fd);
+    worker->spare_fd = -1;
+    return true;
+}
+
+void worker_restore_spare(struct worker *worker)
+{
+    if (worker->spare_fd < 0)
+        worker->spare_fd = eventfd(0, EFD_CLOEXEC);
+}
+
 bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_max)
 {
     *worker = (struct worker){.log = log,
@@ -62,6 +78,7 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
                               .socket_owner = (uid_t)-1,
                               .socket_group = (gid_t)-1,
                               .timer_fd = -1,
+                              .spare_fd = -1,
                               .timer_armed_ms = TIMERS_NEVER};
     chance_init(&worker->chance);
     timers_init(&worker->timers);
@@ -81,6 +98,7 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
     worker->receive_buffer = malloc(WORKER_RECEIVE_BYTES);
     worker->send_buffer = malloc(WORKER_SEND_BYTES);
     worker->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    worker_restore_spare(worker);
     if (worker->base)
         worker->pool = pool_new(worker->base);
     if (worker->pool)
@@ -89,7 +107,7 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
         worker->secrets = secrets_new(worker->base);
     worker->tls = tls_worker_new();
     if (!worker->resolver || !worker->secrets || !worker->tls || !worker->receive_buffer ||
-        !worker->send_buffer || worker->timer_fd < 0)
+        !worker->send_buffer || worker->timer_fd < 0 || worker->spare_fd < 0)
         goto fail;
     event_assign(&worker->timer_event, worker->base, worker->timer_fd, EV_READ | EV_PERSIST,
                  on_timer, worker);
@@ -123,8 +141,11 @@ void worker_clear(struct worker *worker)
     }
     if (worker->timer_fd >= 0)
         close(worker->timer_fd);
+    if (worker->spare_fd >= 0)
+        close(worker->spare_fd);
     worker->base = NULL;
     worker->timer_fd = -1;
+    worker->spare_fd = -1;
     worker->pool = NULL;
     worker->resolver = NULL;
     worker->tls = NULL;

@@ -65,6 +65,8 @@ struct worker {
     bool now_is_read;
     int64_t asleep_ms; /* CLOCK_BOOTTIME minus CLOCK_MONOTONIC: grows while the machine sleeps */
     int timer_fd;
+    int spare_fd; /* nobody's: given up for a moment when no other descriptor is left; -1: lent, or
+                     none was left to replace it */
     struct event timer_event;
     uint64_t timer_armed_ms;
 
@@ -96,6 +98,14 @@ void worker_clear(struct worker *worker);
 /* Turns, until worker_stop(), or until turn_ended, which is asked at the end of each, says true. */
 void worker_run(struct worker *worker, bool (*turn_ended)(void *context), void *context);
 void worker_stop(struct worker *worker);
+
+/*
+ * Without a descriptor a client that waits could not even be told so.  Lend: the spare one is free
+ * now, for the next call that takes one; false when there is none.  Restore: take one again, as
+ * soon as there is.
+ */
+bool worker_lend_spare(struct worker *worker);
+void worker_restore_spare(struct worker *worker);
 
 /* CLOCK_BOOTTIME in milliseconds: the same all through a turn. */
 uint64_t worker_now(struct worker *worker);

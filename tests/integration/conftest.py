@@ -14,6 +14,7 @@ from wskeepd_process import WSKEEPD
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow(seconds): takes about so long, and starts early")
+    config.addinivalue_line("markers", "soak: has a long form, for make soak")
     config.addinivalue_line("markers", "no_daemon: checks the tests' own tools")
 
 

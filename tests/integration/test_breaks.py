@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+import threading
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
 import pytest
 
 from conversation import Server
+from frames import CLOSE
 from messages import Delivery, check_delivery, noise, numbered
 from polling import wait_until
+from raw_peers import RawServerConnection, answer_pings
 from scene import Kept, Scene
 from wire import Wire
+from wskeepd_process import is_sanitized
 
 PAIRS = [("websockets", "node"), ("node", "websockets")]
 HEARTBEAT = {"heartbeat": {"interval": "500ms", "timeout": "2s"}}  # a busy machine is no dead peer
@@ -266,6 +270,45 @@ def test_many_reconnections(scene: Scene) -> None:
     wire.reset_after(up_bytes=3000)
     wait_for_all(server, count)
     assert kept.daemon.descriptor_count <= settled + 4
+
+
+@pytest.mark.slow(20)
+def test_a_thousand_reconnections_leave_nothing_behind(scene: Scene) -> None:
+    """No memory, no descriptor, no lost message: as after the first hundred."""
+    count = 1000
+    calm = threading.Event()
+
+    def script(connection: RawServerConnection) -> None:
+        connection.upgrade()
+        if calm.is_set():
+            connection.serve_to_end(answer_pings)
+        elif connection.number % 2:
+            connection.reset()
+        else:
+            connection.send_close(1012, "again")
+            connection.read_to_end()
+
+    server = scene.raw_server(script)
+    kept = scene.keep(
+        server.url,
+        reconnect={"initial_delay": "10ms", "max_delay": "100ms", "multiplier": 1,
+                   "jitter": "none"},
+    )
+    client = scene.raw_client(kept.port)
+    client.handshake()
+    for number in range(20):
+        client.send_text(numbered(number, 2000))
+    kept.daemon.wait_for_move("waiting", count // 10)
+    descriptors, memory = kept.daemon.descriptor_count, kept.daemon.resident_bytes
+    wait_until(lambda: len(server.accepted) > count, kept.daemon.tail, 120)
+    calm.set()
+    wait_for_all(server, 20)
+    assert kept.daemon.descriptor_count <= descriptors + 4
+    if not is_sanitized():
+        assert kept.daemon.resident_bytes - memory < 1024 * 1024
+    client.send_close(1000)
+    assert client.read_until(CLOSE).close_code == 1000
+    assert kept.daemon.wait_for("session-end")["given_up"] == 0
 
 
 @pytest.mark.slow(15)

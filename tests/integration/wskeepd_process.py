@@ -24,6 +24,10 @@ def _program(name: str) -> pathlib.Path:
 
 WSKEEPD = _program("wskeepd")
 WSKEEPCTL = _program("wskeepctl")
+#: The same daemon, in which calls fail when the environment says so (tests/faults/faults.c).
+WSKEEPD_FAULTS = pathlib.Path(
+    os.environ.get("WSKEEPD_FAULTS") or WSKEEPD.parent / "tests/faults/wskeepd_faults"
+).resolve()
 
 SANITIZER_REPORT = re.compile(r"Sanitizer|runtime error:")
 LOG_JSON = {"level": "debug", "format": "json"}
@@ -52,6 +56,7 @@ class Wskeepd:
         environment: Optional[dict[str, str]] = None,
         wrapper: Sequence[str] = (),
         descriptors: Sequence[int] = (),
+        program: pathlib.Path = WSKEEPD,
     ) -> None:
         """Start it; a configuration is written to a file first and named with -c.
 
@@ -61,7 +66,7 @@ class Wskeepd:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.configuration_path = directory / "wskeep.yaml"
-        command = [*wrapper, str(WSKEEPD)]
+        command = [*wrapper, str(program)]
         if configuration is not None:
             self.write_configuration(configuration)
             command += ["-c", str(self.configuration_path)]

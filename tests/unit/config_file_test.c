@@ -11,6 +11,7 @@
 #include "config/config_file.h"
 #include "config/config_key.h"
 #include "config/config_value.h"
+#include "failing_malloc.h"
 
 enum { OUT_BYTES = 16384, MUTATION_COUNT = 10000 };
 
@@ -462,59 +463,17 @@ END_TEST
 
 /* ---- memory ------------------------------------------------------------------------------- */
 
-/* The linker leads every allocation of ours here: -Wl,--wrap=malloc and so on. */
-void *__real_malloc(size_t bytes);
-void *__real_calloc(size_t count, size_t bytes);
-void *__real_realloc(void *old, size_t bytes);
-char *__real_strdup(const char *text);
-char *__real_strndup(const char *text, size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes);
-void *__wrap_realloc(void *old, size_t bytes);
-char *__wrap_strdup(const char *text);
-char *__wrap_strndup(const char *text, size_t bytes);
-
-static unsigned allocation_left; /* 0: none fails */
-
-static bool allocation_fails(void)
-{
-    return allocation_left > 0 && --allocation_left == 0;
-}
-
-void *__wrap_malloc(size_t bytes)
-{
-    return allocation_fails() ? NULL : __real_malloc(bytes);
-}
-
-void *__wrap_calloc(size_t count, size_t bytes)
-{
-    return allocation_fails() ? NULL : __real_calloc(count, bytes);
-}
-
-void *__wrap_realloc(void *old, size_t bytes)
-{
-    return allocation_fails() ? NULL : __real_realloc(old, bytes);
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return allocation_fails() ? NULL : __real_strdup(text);
-}
-
-char *__wrap_strndup(const char *text, size_t bytes)
-{
-    return allocation_fails() ? NULL : __real_strndup(text, bytes);
-}
-
 /* Let one allocation after the other fail, until none is left to.  Returns how many did. */
 static unsigned fail_each(const char *path, const char *expect)
 {
     for (unsigned nth = 1;; nth++) {
         struct config_errors errors;
-        allocation_left = nth;
+        allocation_count = 0;
+        allocation_failing = nth;
+        counting = true;
         struct config *config = config_read_file(path, &errors);
-        bool has_failed = allocation_left == 0;
-        allocation_left = 0;
+        counting = false;
+        bool has_failed = allocation_count >= nth;
         if (has_failed) {
             ck_assert_msg(config == NULL, "allocation %u", nth);
             ck_assert_uint_eq(errors.count, 1);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "failing_malloc.h"
 #include "proto/cookie.h"
 
 enum { NOW_MS = 5000, DATE_S = 784111777 /* Sun, 06 Nov 1994 08:49:37 GMT */ };
@@ -303,23 +304,15 @@ END_TEST
 
 /* ---- memory ------------------------------------------------------------------------------- */
 
-static bool malloc_fails;
-void *__real_malloc(size_t bytes);
-void *__wrap_malloc(size_t bytes);
-
-void *__wrap_malloc(size_t bytes)
-{
-    return malloc_fails ? NULL : __real_malloc(bytes);
-}
-
 START_TEST(without_memory_it_is_said)
 {
     static const char text[] = "a=1";
     const struct cookie_origin origin = {.host = "h", .target = "/"};
-    malloc_fails = true;
+    allocation_failing = 1;
+    counting = true;
     enum cookie_result result =
         cookie_jar_take(&jar, &origin, (struct http_text){.at = text, .bytes = 3});
-    malloc_fails = false;
+    counting = false;
     ck_assert_int_eq(result, COOKIE_ERR_NO_MEMORY);
     empty();
 }

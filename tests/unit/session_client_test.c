@@ -1,5 +1,6 @@
 /* core/session_client.c: the client's messages, its end, its heartbeat, backpressure. */
 #include "core/session_private.h"
+#include "failing_malloc.h"
 #include "session_fixture.h"
 
 static struct fixture fixture;
@@ -101,6 +102,98 @@ START_TEST(overflow_close_ends_the_client_with_1013_and_keeps_what_was_taken)
     fixture_pong(&fixture);
     ck_assert_uint_eq(fixture.session.counters.sent, 1);
     ck_assert_int_eq(fixture.session.state, SESSION_CLOSING);
+}
+END_TEST
+
+/* Begin, send, close; each allocation of it fails in turn.  What the client hears of it. */
+static const char *life_with(unsigned failing)
+{
+    const uint8_t payload[5] = "hello";
+    const struct close_frame close = fixture_close_frame(1000, NULL);
+    allocation_count = 0;
+    allocation_failing = failing;
+    counting = true; /* not inside of an assertion: libcheck allocates, too */
+    fixture_begin(&fixture, "chat");
+    counting = false;
+    if (fixture.session.state == SESSION_ENDED) {
+        ck_assert_int_eq(fixture.actions.client, SESSION_CLIENT_REFUSE);
+        ck_assert_int_eq(fixture.actions.end.cause, CAUSE_NO_RESOURCES);
+        return "refused";
+    }
+    fixture_upgrade(&fixture, "chat");
+    unsigned tries = 0;
+    enum session_take take;
+    do {
+        counting = true;
+        take = session_client_message(&fixture.session, FRAME_TEXT, payload, 5, fixture.now_ms,
+                                      &fixture.actions);
+        counting = false;
+        ck_assert(session_reads_client(&fixture.session) == (take == SESSION_TAKEN));
+        ck_assert(session_has_room(&fixture.session)); /* worth another try */
+    } while (++tries < 3 && take == SESSION_NOT_NOW);
+    counting = true;
+    session_client_close(&fixture.session, &close, fixture.now_ms, &fixture.actions);
+    counting = false;
+    if (fixture.session.client == SESSION_CLIENT_GONE) {
+        ck_assert_int_eq(fixture.actions.client, SESSION_CLIENT_CUT); /* no receipt */
+        ck_assert_int_eq(fixture.session.client_cause, CAUSE_NO_RESOURCES);
+    }
+    fixture_flush(&fixture, true);
+    fixture_pong(&fixture);
+    ck_assert_uint_eq(fixture.session.counters.sent, 1); /* whatever failed: taken is taken */
+    if (fixture.session.client_cause == CAUSE_NO_RESOURCES)
+        return "cut";
+    ck_assert_uint_eq(fixture.actions.client_close.code, 1000);
+    return tries > 1 ? "paused" : "fine";
+}
+
+START_TEST(each_allocation_of_a_session_may_fail)
+{
+    static const char *const expect[] = {"refused", "paused", "paused", "cut", "fine"};
+    for (unsigned failing = 1; failing <= sizeof(expect) / sizeof(*expect); failing++) {
+        setup();
+        const char *heard = life_with(failing);
+        ck_assert_msg(strcmp(heard, expect[failing - 1]) == 0, "%u: %s", failing, heard);
+        ck_assert_int_eq(allocation_count >= failing, failing < sizeof(expect) / sizeof(*expect));
+        if (failing < sizeof(expect) / sizeof(*expect))
+            teardown();
+    }
+}
+END_TEST
+
+START_TEST(who_starves_is_not_read_and_nothing_is_held_against_him)
+{
+    fixture_open(&fixture);
+    fixture.client_is_dead = true;
+    session_client_starves(&fixture.session, true, fixture.now_ms);
+    session_upstream_starves(&fixture.session, true, fixture.now_ms);
+    ck_assert(!session_reads_client(&fixture.session));
+    ck_assert(!session_reads_upstream(&fixture.session));
+    fixture_run_until_move(&fixture, fixture.now_ms + 600000, true);
+    ck_assert_int_eq(fixture.session.state, SESSION_OPEN);
+    ck_assert_int_eq(fixture.session.client, SESSION_CLIENT_OPEN);
+    fixture.now_ms += 600000;
+    session_client_starves(&fixture.session, false, fixture.now_ms);
+    session_upstream_starves(&fixture.session, false, fixture.now_ms);
+    ck_assert(session_reads_client(&fixture.session));
+    ck_assert(session_reads_upstream(&fixture.session));
+    fixture_run_until_move(&fixture, fixture.now_ms + 600000, true);
+    ck_assert_int_ne(fixture.session.state, SESSION_OPEN); /* and now it is */
+}
+END_TEST
+
+START_TEST(what_is_held_leaves_a_half_to_what_was_accepted)
+{
+    fixture.budget.bytes_max = 1000;
+    fixture.budget.kept_bytes = 900; /* of others */
+    fixture_open(&fixture);
+    ck_assert_int_eq(fixture_message_of(&fixture, 400), SESSION_TAKEN);
+    ck_assert_int_eq(fixture_message_of(&fixture, 100), SESSION_NOT_NOW);
+    ck_assert(!session_has_room(&fixture.session));
+    fixture.budget.kept_bytes = 300;
+    ck_assert(session_has_room(&fixture.session));
+    ck_assert_int_eq(fixture_message_of(&fixture, 100), SESSION_TAKEN);
+    fixture.budget.kept_bytes = 0;
 }
 END_TEST
 
@@ -586,6 +679,9 @@ int main(void)
     tcase_add_test(tcase, a_full_outbox_stops_reading_until_the_message_fits);
     tcase_add_test(tcase, drop_oldest_makes_room_and_counts_what_it_dropped);
     tcase_add_test(tcase, drop_oldest_never_drops_in_the_middle_of_a_frame);
+    tcase_add_test(tcase, each_allocation_of_a_session_may_fail);
+    tcase_add_test(tcase, who_starves_is_not_read_and_nothing_is_held_against_him);
+    tcase_add_test(tcase, what_is_held_leaves_a_half_to_what_was_accepted);
     tcase_add_test(tcase, overflow_close_ends_the_client_with_1013_and_keeps_what_was_taken);
     tcase_add_test(tcase, memory_max_pauses_the_client_like_a_full_outbox);
     tcase_add_test(tcase, a_full_inbox_stops_reading_the_upstream_until_half_is_taken);

@@ -4,41 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "failing_malloc.h" /* counts inside of timers_add */
 #include "net/timers.h"
-
-/* ---- our own allocations, refused on demand ------------------------------------------------ */
-
-/* The linker leads them here: -Wl,--wrap=malloc and so on. */
-void *__real_malloc(size_t bytes);
-void *__real_calloc(size_t count, size_t bytes);
-void *__real_realloc(void *old, size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes);
-void *__wrap_realloc(void *old, size_t bytes);
-
-static bool counting; /* only inside of timers_add */
-static unsigned allocation_count;
-static unsigned allocation_failing; /* from 1; 0: none */
-
-static bool allocation_fails(void)
-{
-    return counting && ++allocation_count == allocation_failing;
-}
-
-void *__wrap_malloc(size_t bytes)
-{
-    return allocation_fails() ? NULL : __real_malloc(bytes);
-}
-
-void *__wrap_calloc(size_t count, size_t bytes)
-{
-    return allocation_fails() ? NULL : __real_calloc(count, bytes);
-}
-
-void *__wrap_realloc(void *old, size_t bytes)
-{
-    return allocation_fails() ? NULL : __real_realloc(old, bytes);
-}
 
 /* ---- some timers -------------------------------------------------------------------------- */
 
