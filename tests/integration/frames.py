@@ -20,6 +20,7 @@ class Frame:
     payload: bytes = b""
     fin: bool = True
     masked: bool = False
+    rsv: int = 0  #: three bits; 4: RSV1, deflated (RFC 7692)
 
     @property
     def close_code(self) -> int:
@@ -114,6 +115,7 @@ class FrameReader:
             payload=apply_mask(payload, key) if masked else payload,
             fin=bool(first & 0x80),
             masked=masked,
+            rsv=first >> 4 & 7,
         )
 
 
