@@ -15,11 +15,11 @@ from websockets.extensions.permessage_deflate import (
 )
 
 from frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, encode
-from messages import check_delivery, noise
+from messages import Message, check_delivery, noise
 from polling import wait_until
 from raw_peers import RawClient, RawServerConnection
 from scene import Kept, Scene
-from websockets_peers import Refused
+from wskeepd_process import is_sanitized
 
 MIB = 1024 * 1024
 OURS = "permessage-deflate"
@@ -128,8 +128,6 @@ def check_both_ways(kept: Kept, scene: Scene, server: Any, client: Any) -> None:
         lambda: f"{len(client.messages)} of {len(sent)}; log:\n{kept.daemon.tail()}",
         120,
     )
-    from messages import Message
-
     assert client.messages == [Message.of(data) for data in sent]
     assert server.messages == client.messages
     assert len(server.conversations) == 1
@@ -522,7 +520,8 @@ def test_small_bombs_wait_outside(scene: Scene, tmp_path: Any) -> None:
     wait_until(lambda: kept.daemon.resident_bytes > before + MIB, "its inbox to fill")
     for _ in range(800):  # and while some are taken
         client.read_until(BINARY)
-    assert kept.daemon.resident_bytes_max < before + 1 * MIB + 17 * MIB + 4 * MIB
+    if not is_sanitized():  # whose freed memory stays for a while
+        assert kept.daemon.resident_bytes_max < before + (1 + 17 + 4) * MIB
 
 
 def test_final_blocks_and_empty_ones_pass(scene: Scene) -> None:
@@ -605,4 +604,5 @@ def test_a_bomb_costs_no_more_than_the_limit(scene: Scene, side: str, in_parts: 
     assert close.close_code == (1009 if side == "client" else 1014)
     assert "too" in close.close_reason
     grown = kept.daemon.resident_bytes_max - before
-    assert grown < limit + MIB // 2  # to the byte: message_deflate_test; a kernel counts in batches
+    if not is_sanitized():  # to the byte: message_deflate_test; a kernel counts in batches
+        assert grown < limit + MIB // 2

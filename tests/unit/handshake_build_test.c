@@ -67,18 +67,16 @@ START_TEST(permessage_deflate_is_offered_chosen_and_taken)
     ck_assert_uint_eq(handshake_check_request(&head, &request, &why), 101);
     ck_assert(request.offers_deflate);
     request.deflate.server_max_window_bits = 10;
-    text_bytes = handshake_build_response(rfc_accept, NULL, &request.deflate, (char *)text,
-                                          sizeof text);
+    text_bytes =
+        handshake_build_response(rfc_accept, NULL, &request.deflate, (char *)text, sizeof text);
     ck_assert_int_eq(http_head_parse(text, text_bytes, false, &head), HTTP_HEAD_OK);
-    ck_assert_int_eq(
-        handshake_check_response(&head, &ask, rfc_accept, &status, &subprotocol, &why),
-        HANDSHAKE_ACCEPTED);
+    ck_assert_int_eq(handshake_check_response(&head, &ask, rfc_accept, &status, &subprotocol, &why),
+                     HANDSHAKE_ACCEPTED);
     ck_assert_int_eq(deflate_offer_check(&head, &terms), DEFLATE_OFFER_OK);
     ck_assert_uint_eq(terms.server_max_window_bits, 10);
     ask.offers_deflate = false; /* and nobody has asked for it */
-    ck_assert_int_eq(
-        handshake_check_response(&head, &ask, rfc_accept, &status, &subprotocol, &why),
-        HANDSHAKE_MALFORMED);
+    ck_assert_int_eq(handshake_check_response(&head, &ask, rfc_accept, &status, &subprotocol, &why),
+                     HANDSHAKE_MALFORMED);
     text_bytes = handshake_build_request(&ask, (char *)text, sizeof text);
     ck_assert_int_eq(http_head_parse(text, text_bytes, true, &head), HTTP_HEAD_OK);
     ck_assert_uint_eq(http_head_count(&head, "Sec-WebSocket-Extensions"), 0);
