@@ -9,6 +9,7 @@
 
 enum {
     BUFFER_BYTES_MIN = 4096,
+    INFLATED_BYTES_SMALL = 64 * 1024,
     DEFLATED_EXCESS_BYTES = 64 * 1024 /* blocks that stand for nothing, in a small message */
 };
 
@@ -284,15 +285,26 @@ static enum message_event read_part(struct message_reader *reader, const uint8_t
                         message);
 }
 
-/* Room for what is inflated next, within the limit. */
+/*
+ * Room for what is inflated next, within the limit.  Above INFLATED_BYTES_SMALL it is asked for all
+ * at once: what is not written to costs nothing, while a buffer that grows in steps leaves its
+ * smaller selves behind.  Where so much is not to be had, it grows in steps.
+ */
 static bool reserve_inflated(struct message_reader *reader)
 {
+    uint64_t bytes_max = reader->limits.message_bytes_max;
+    uint8_t *buffer = NULL;
     if (reader->buffer_bytes < reader->buffer_capacity)
         return true;
-    uint64_t capacity = reader->buffer_capacity ? reader->buffer_capacity * 2 : BUFFER_BYTES_MIN;
-    if (capacity > reader->limits.message_bytes_max)
-        capacity = reader->limits.message_bytes_max;
-    uint8_t *buffer = realloc(reader->buffer, (size_t)capacity);
+    uint64_t capacity = reader->buffer_capacity ? reader->buffer_capacity * 4 : BUFFER_BYTES_MIN;
+    if (capacity > INFLATED_BYTES_SMALL) {
+        buffer = realloc(reader->buffer, (size_t)bytes_max);
+        capacity = buffer ? bytes_max : capacity;
+    }
+    if (capacity > bytes_max)
+        capacity = bytes_max;
+    if (!buffer)
+        buffer = realloc(reader->buffer, (size_t)capacity);
     if (!buffer)
         return false;
     reader->buffer = buffer;

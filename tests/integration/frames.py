@@ -20,7 +20,7 @@ class Frame:
     payload: bytes = b""
     fin: bool = True
     masked: bool = False
-    rsv: int = 0
+    rsv: int = 0  #: three bits; 4: RSV1, deflated (RFC 7692)
 
     @property
     def close_code(self) -> int:

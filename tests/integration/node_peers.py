@@ -98,9 +98,11 @@ class NodeServer(Server):
         subprotocols: Optional[Sequence[str]] = None,
         push: Optional[dict[str, int]] = None,
         tls: Optional[dict[str, str]] = None,
+        deflate: Any = True,
     ) -> None:
         """push: `count` numbered messages of `size` characters, sent to each connection at once.
 
+        deflate: ws's own option perMessageDeflate.
         tls: files `cert` and `key`, and `version` if only one may be used.
         """
         super().__init__()
@@ -116,6 +118,7 @@ class NodeServer(Server):
                 "subprotocols": list(subprotocols or []),
                 "push": push,
                 "tls": tls,
+                "deflate": deflate,
             },
             self._take,
         )
@@ -184,6 +187,7 @@ class NodeClient:
         headers: Optional[dict[str, str]] = None,
         reading: bool = True,
         ca: Optional[str] = None,
+        deflate: Any = True,
     ) -> None:
         self.messages: list[Message] = []
         self.subprotocol: Optional[str] = None
@@ -191,7 +195,7 @@ class NodeClient:
         self._pongs = 0
         self._refused: Optional[int] = None
         self._closed: Optional[tuple[int, str]] = None
-        options: dict[str, Any] = {"url": url, "headers": headers or {}}
+        options: dict[str, Any] = {"url": url, "headers": headers or {}, "deflate": deflate}
         if subprotocols:
             options["subprotocols"] = list(subprotocols)
         if origin is not None:
@@ -216,6 +220,7 @@ class NodeClient:
         kind = event["event"]
         if kind == "open":
             self.subprotocol = event["subprotocol"] or None
+            self.extensions: str = event["extensions"]
             self.is_open = True
         elif kind == "refused":
             self._refused = event["status"]

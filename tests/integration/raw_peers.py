@@ -127,7 +127,9 @@ class RawServerConnection(RawConnection):
         self.head = Head.parse(self.reader.until(b"\r\n\r\n"))
         return self.head
 
-    def upgrade(self, subprotocol: Optional[str] = None) -> None:
+    def upgrade(
+        self, subprotocol: Optional[str] = None, extensions: Optional[str] = None
+    ) -> None:
         """Read the request and accept it."""
         head = self.read_head()
         self.conversation.path = head.target
@@ -140,6 +142,8 @@ class RawServerConnection(RawConnection):
         ]
         if subprotocol is not None:
             lines.append(f"Sec-WebSocket-Protocol: {subprotocol}")
+        if extensions is not None:
+            lines.append(f"Sec-WebSocket-Extensions: {extensions}")
         self.write("\r\n".join(lines + ["", ""]).encode())
 
     def take(self, frame: Frame) -> None:

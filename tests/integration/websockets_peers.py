@@ -28,6 +28,10 @@ class Refused(Exception):
         self.status = status
 
 
+def _extension(deflate: Optional[Any]) -> dict[str, Any]:
+    return {} if deflate is None else {"compression": None, "extensions": [deflate]}
+
+
 class WebsocketsServer(Server):
     """Records all that arrives; sends, closes and refuses when told to."""
 
@@ -41,9 +45,12 @@ class WebsocketsServer(Server):
         subprotocols: Optional[Sequence[str]] = None,
         reading: bool = True,
         tls: Optional[ssl.SSLContext] = None,
+        deflate: Optional[Any] = None,
     ) -> None:
+        """deflate: a ServerPerMessageDeflateFactory instead of the library's usual one."""
         super().__init__()
         self._loop = loop
+        self._deflate = deflate
         self._tls = tls
         self.scheme = "wss" if tls else "ws"
         self._echo = echo
@@ -108,6 +115,7 @@ class WebsocketsServer(Server):
             close_timeout=2,
             max_size=None,
             reuse_address=True,
+            **_extension(self._deflate),
             ssl=self._tls,
         )
 
@@ -184,7 +192,9 @@ class WebsocketsClient:
         unix_path: Optional[str] = None,
         open_timeout_s: float = DEADLINE_S,
         tls: Optional[ssl.SSLContext] = None,
+        deflate: Optional[Any] = None,
     ) -> None:
+        """deflate: a ClientPerMessageDeflateFactory instead of the library's usual one."""
         self._loop = loop
         self._echo = echo
         self.messages: list[Message] = []
@@ -210,6 +220,7 @@ class WebsocketsClient:
                 close_timeout=DEADLINE_S,
                 ping_interval=None,
                 max_size=None,
+                **_extension(deflate),
                 **options,
             )
 
@@ -234,6 +245,10 @@ class WebsocketsClient:
     @property
     def subprotocol(self) -> Optional[str]:
         return self._connection.subprotocol
+
+    @property
+    def extensions(self) -> str:
+        return ", ".join(extension.name for extension in self._connection.extensions)
 
     @property
     def texts(self) -> list[str]:

@@ -47,7 +47,7 @@ static const char complete[] =
     "      forward_headers: []\n"
     "      subprotocols: []\n"
     "      cookies: keep\n"
-    "      compression: off\n"
+    "      compression: offer\n"
     "      proxy: \"\"\n"
     "      connect_timeout: 10s\n"
     "      max_message: 16MiB\n"
@@ -525,6 +525,7 @@ static const char *const right[] = {
     LINK UPSTREAM "  client:\n  heartbeat:\n  close_rules:\n",
     LINK "  upstream: {url: ['ws://h/']}\n",
     LINK "  upstream: {url: 'ws://h/', headers: {A: '', B: 1}, compression: false}\n",
+    LINK "  upstream: {url: 'ws://h/', compression: offer}\n  client: {compression: accept}\n",
     LINK UPSTREAM "  client: {owner: root, group: 0, allow_hosts: [a.b, '[::1]']}\n",
     LINK UPSTREAM "  client: {allow_origins: ['file://', 'app://.', 'http://h:8080']}\n",
     LINK UPSTREAM "  heartbeat: {interval: never, silence: 1h, stall_timeout: never}\n",

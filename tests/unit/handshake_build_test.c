@@ -52,6 +52,37 @@ START_TEST(an_answer_that_we_build_is_one_that_we_take)
 }
 END_TEST
 
+START_TEST(permessage_deflate_is_offered_chosen_and_taken)
+{
+    static const struct handshake_header none[1];
+    struct handshake_ask ask = {
+        .target = "/", .host = "a", .key = rfc_key, .headers = none, .offers_deflate = true};
+    struct handshake_request request;
+    struct deflate_terms terms;
+    struct http_text subprotocol;
+    const char *why;
+    unsigned status;
+    text_bytes = handshake_build_request(&ask, (char *)text, sizeof text);
+    ck_assert_int_eq(http_head_parse(text, text_bytes, true, &head), HTTP_HEAD_OK);
+    ck_assert_uint_eq(handshake_check_request(&head, &request, &why), 101);
+    ck_assert(request.offers_deflate);
+    request.deflate.server_max_window_bits = 10;
+    text_bytes =
+        handshake_build_response(rfc_accept, NULL, &request.deflate, (char *)text, sizeof text);
+    ck_assert_int_eq(http_head_parse(text, text_bytes, false, &head), HTTP_HEAD_OK);
+    ck_assert_int_eq(handshake_check_response(&head, &ask, rfc_accept, &status, &subprotocol, &why),
+                     HANDSHAKE_ACCEPTED);
+    ck_assert_int_eq(deflate_offer_check(&head, &terms), DEFLATE_OFFER_OK);
+    ck_assert_uint_eq(terms.server_max_window_bits, 10);
+    ask.offers_deflate = false; /* and nobody has asked for it */
+    ck_assert_int_eq(handshake_check_response(&head, &ask, rfc_accept, &status, &subprotocol, &why),
+                     HANDSHAKE_MALFORMED);
+    text_bytes = handshake_build_request(&ask, (char *)text, sizeof text);
+    ck_assert_int_eq(http_head_parse(text, text_bytes, true, &head), HTTP_HEAD_OK);
+    ck_assert_uint_eq(http_head_count(&head, "Sec-WebSocket-Extensions"), 0);
+}
+END_TEST
+
 START_TEST(answering_with_what_is_no_token_is_our_own_mistake)
 {
     handshake_build_response(rfc_accept, "a\r\nb", NULL, (char *)text, sizeof text);
@@ -410,6 +441,7 @@ int main(void)
 {
     TCase *tcase = tcase_create("handshake_build");
     tcase_add_test(tcase, an_answer_that_we_build_is_one_that_we_take);
+    tcase_add_test(tcase, permessage_deflate_is_offered_chosen_and_taken);
     tcase_add_test_raise_signal(tcase, answering_with_what_is_no_token_is_our_own_mistake, SIGABRT);
     LOOP(a_refusal_says_why_and_closes, refusals);
     tcase_add_test(tcase, a_request_that_we_build_is_one_that_we_take);

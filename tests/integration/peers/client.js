@@ -19,9 +19,14 @@ function payload(part) {
 const connection = new WebSocket(options.url, options.subprotocols || [], {
     headers: options.headers || {},
     origin: options.origin,
+    perMessageDeflate: options.deflate,
     ca: options.ca && fs.readFileSync(options.ca),
 });
-connection.on('open', () => tell({ event: 'open', subprotocol: connection.protocol }));
+connection.on('open', () => tell({
+    event: 'open',
+    subprotocol: connection.protocol,
+    extensions: connection.extensions,
+}));
 connection.on('unexpected-response', (request, response) => {
     tell({ event: 'refused', status: response.statusCode });
     request.destroy();

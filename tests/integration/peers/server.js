@@ -52,7 +52,7 @@ const listener = options.tls
     : http.createServer();
 const server = new WebSocketServer({
     noServer: true,
-    perMessageDeflate: true,
+    perMessageDeflate: options.deflate,
     handleProtocols: (offered) => subprotocols.find((name) => offered.has(name)) || false,
 });
 
