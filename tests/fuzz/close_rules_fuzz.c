@@ -122,7 +122,9 @@ static struct session_end take_end(struct fuzz_input *input)
     return end;
 }
 
-static struct close_rule take_rule(struct fuzz_input *input, char *pattern)
+/* Both ends of a range are worth more than chance gives them. */
+static struct close_rule take_rule(struct fuzz_input *input, const struct session_end *end,
+                                   char *pattern)
 {
     uint8_t flags = fuzz_byte(input);
     struct close_rule rule = {.kind = (enum close_rule_kind)(flags & 3),
@@ -132,6 +134,11 @@ static struct close_rule take_rule(struct fuzz_input *input, char *pattern)
                               .last = fuzz_number(input)};
     pattern[take_text(input, pattern, PATTERN_BYTES_MAX)] = '\0';
     rule.reason = flags & 16 ? pattern : NULL;
+    uint16_t value = rule.kind == CLOSE_RULE_HTTP ? end->http_status : end->close.code;
+    if (flags & 32)
+        rule.first = value;
+    if (flags & 64)
+        rule.last = value;
     return rule;
 }
 
@@ -143,7 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_bytes)
     size_t count = 0;
     struct session_end end = take_end(&input);
     while (input.bytes > 0 && count < RULE_COUNT_MAX) {
-        rules[count] = take_rule(&input, patterns[count]);
+        rules[count] = take_rule(&input, &end, patterns[count]);
         count++;
     }
     size_t first = 0;
