@@ -70,7 +70,7 @@ static void flushed(struct lingering *lingering)
         shut(lingering);
 }
 
-/* Messages are dropped; the peer's Close, or what is no frame, is the end of them. */
+/* The peer's Close, or what is no frame, is the end of its messages, which nobody keeps. */
 static void look_for_close(struct lingering *lingering, uint8_t *data, size_t bytes)
 {
     struct message message;
@@ -204,6 +204,7 @@ void linger_take(struct worker *worker, struct conn *conn, struct message_reader
     if (reader) {
         lingering->awaits_close = true;
         lingering->reader = *reader;
+        message_reader_discard(&lingering->reader);
         *reader = (struct message_reader){0};
     }
     conn_set_reading(&lingering->conn, true);

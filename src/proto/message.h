@@ -53,7 +53,8 @@ struct message_reader {
     bool in_message;   /* a fragmented message has begun: only continuations may follow */
     bool message_text; /* of the message in parts: check UTF-8 */
     bool message_deflated;
-    bool failed; /* an error was reported, or a Close: nothing more comes out */
+    bool discards; /* only control frames are wanted */
+    bool failed;   /* an error was reported, or a Close: nothing more comes out */
     struct utf8 utf8;
     enum frame_opcode message_opcode;
     uint32_t fragment_count;
@@ -77,6 +78,10 @@ void message_reader_inflate(struct message_reader *reader, unsigned window_bits,
 
 /* Nothing came for a while: give back what the next message does not need. */
 void message_reader_rest(struct message_reader *reader);
+
+/* From now on messages are passed over: frames are read for their control frames alone, and
+ * no more memory is held. */
+void message_reader_discard(struct message_reader *reader);
 
 /* Give back all memory.  The reader may be cleared twice. */
 void message_reader_clear(struct message_reader *reader);

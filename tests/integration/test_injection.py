@@ -96,7 +96,7 @@ def test_every_byte_of_a_subprotocol(scene: Scene) -> None:
         raw = connection.reader.until(b"\r\n\r\n").decode("latin-1")
         fields = [line.split(": ", 1) for line in raw.split("\r\n")[1:-2]]
         offers.extend(value for name, value in fields if name == "Sec-WebSocket-Protocol")
-        assert len(fields) == 6, raw
+        assert len(fields) == 7, raw
         connection.write(b"HTTP/1.1 400 No\r\n\r\n")
 
     server = scene.raw_server(script)
