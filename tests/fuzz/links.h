@@ -6,7 +6,7 @@
 
 #include "config/config.h"
 
-enum { FUZZ_LINK_COUNT = 4 };
+enum { FUZZ_LINK_COUNT = 5 };
 
 static const char fuzz_links_text[] =
     "links:\n"
@@ -24,7 +24,9 @@ static const char fuzz_links_text[] =
     "    subprotocols: [chat, json]\n"
     "- name: fixed\n"
     "  listen: ws+unix:/nowhere/fuzz.sock\n"
-    "  client: {allow_origins: ['https://app.example.com', 'http://localhost:3000']}\n"
+    "  client:\n"
+    "    allow_origins: ['https://app.example.com', 'http://localhost:3000']\n"
+    "    allow_users: [1234]\n"
     "  upstream:\n"
     "    url: ws://game.example.com/ws\n"
     "    forward_headers: [X-A, x-b]\n"
@@ -33,7 +35,14 @@ static const char fuzz_links_text[] =
     "- name: open\n"
     "  listen: ws://[::1]:9001\n"
     "  client: {allow_hosts: ['[::2]', 'b.example.com']}\n"
-    "  upstream: {url: 'ws://game.example.com/', path: append, forward_headers: [Cookie]}\n";
+    "  upstream: {url: 'ws://game.example.com/', path: append, forward_headers: [Cookie]}\n"
+    "- name: guarded\n"
+    "  listen: ws://127.0.0.2:9001\n"
+    "  client: {token: 'open+sesame/1='}\n"
+    "  upstream:\n"
+    "    url: ws://game.example.com/\n"
+    "    path: append\n"
+    "    forward_headers: [Authorization, X-A]\n";
 
 /* Read once, and kept as long as the process. */
 static inline struct link_config *fuzz_link(unsigned index)

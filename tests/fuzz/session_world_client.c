@@ -55,7 +55,8 @@ static void client_is_answered(struct world *world)
     unsigned status;
     const char *why;
     handshake_accept(world_key, world_digest, accept);
-    size_t bytes = handshake_build_response(accept, world->session.subprotocol, out, sizeof(out));
+    size_t bytes =
+        handshake_build_response(accept, world->session.subprotocol, NULL, out, sizeof(out));
     expect(bytes > 0);
     expect(http_head_parse((uint8_t *)out, bytes, false, &head) == HTTP_HEAD_OK);
     expect(handshake_check_response(&head, &ask, accept, &status, &subprotocol, &why) ==

@@ -76,8 +76,8 @@ static const char *const wrong[] = {
     "a%2",
     "a%2g",
     "a%g2",
-    "b\xc3\xbc"
-    "cher",
+    ("b\xc3\xbc" /* u with two dots */
+     "cher"),
     "a\tb",
     "a\x01",
     "a\x7f",
