@@ -270,7 +270,7 @@ static void flush(struct net_session *net)
     if (net->is_dead)
         return;
     set_timer(net);
-    if (!net->upstream.more_to_send && !client_has_room_again(net))
+    if (!net->upstream.sending.has_more && !client_has_room_again(net))
         return;
     if (!net->is_touched) { /* not before everybody else had a turn */
         net->is_touched = true;

@@ -7,11 +7,11 @@
 #ifndef WSKEEP_NET_UPSTREAM_H
 #define WSKEEP_NET_UPSTREAM_H
 
-#include "core/session.h"
 #include "net/compression.h"
 #include "net/conn.h"
 #include "net/dial.h"
 #include "net/fresh.h"
+#include "net/upstream_send.h"
 #include "proto/message.h"
 
 struct net_session;
@@ -39,24 +39,11 @@ struct upstream {
     struct message_reader reader;
     struct budget_share share; /* what the reader holds of memory_max */
     struct compression compression;
-    struct session_send sending;  /* what is being encoded: first is_packing, then is_sending */
-    const uint8_t *frame_payload; /* the same as it goes out, without its mask: until it is */
-    size_t frame_payload_bytes;   /* encoded it stays where it is */
-    size_t frame_done;
-    size_t packed_bytes; /* that were deflated in this turn */
-    bool frame_is_deflated;
-    bool is_packing;
-    uint8_t mask_key[4];
-    unsigned url_index; /* of the current or last attempt */
-    bool has_begun;     /* there was an attempt */
-    bool has_opened;    /* the last attempt led to an open connection */
-    bool is_sending;
-    bool close_was_sent;
+    struct upstream_send sending;
+    unsigned url_index;       /* of the current or last attempt */
+    bool has_begun;           /* there was an attempt */
+    bool has_opened;          /* the last attempt led to an open connection */
     uint64_t write_failed_ms; /* a write has failed since; 0: none has */
-    bool more_to_send;        /* the send buffer was full: go on in the next turn */
-    uint8_t pong_bytes;       /* payload of the newest Pong that waits; has_pong says whether */
-    bool has_pong;
-    uint8_t pong[FRAME_CONTROL_BYTES_MAX];
 };
 
 void upstream_init(struct net_session *net);
