@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "config/config.h"
+#include "net/client_messages.h"
 #include "net/link.h"
 #include "net/report.h"
 
@@ -180,7 +181,7 @@ static void act_on_client(struct net_session *net, const struct session_actions 
     if (actions->client == SESSION_CLIENT_ANSWER)
         client_do_answer(net);
     if (actions->deliver_gap)
-        client_do_text(net, net->config->gap_message);
+        client_send_text(net, net->config->gap_message);
     switch (actions->client) {
     case SESSION_CLIENT_KEEP:
     case SESSION_CLIENT_ANSWER:
@@ -196,21 +197,13 @@ static void act_on_client(struct net_session *net, const struct session_actions 
         break;
     }
     if (actions->ping_client)
-        client_do_ping(net);
+        client_send_ping(net);
     if (actions->probe_client) {
         uint64_t acked_offset;
         bool in_flight;
         conn_probe(&net->client.conn, &acked_offset, &in_flight);
         session_client_tcp(&net->core, acked_offset, in_flight, relay_now(net));
     }
-}
-
-/* Nothing that a client has sent is lost without being counted. */
-static void count_kept(struct net_session *net, struct session_actions *actions)
-{
-    uint64_t bytes;
-    uint32_t count = client_count_kept(net, &bytes);
-    session_client_kept(&net->core, count, bytes, actions->move.cause, actions);
 }
 
 void relay_act(struct net_session *net, struct session_actions *actions)
@@ -220,7 +213,7 @@ void relay_act(struct net_session *net, struct session_actions *actions)
     relay_touch(net);
     count_open(net->worker, &actions->move);
     if (actions->move.from != actions->move.to && actions->move.to == SESSION_ENDED)
-        count_kept(net, actions);
+        client_messages_give_up(net, actions->move.cause, actions);
     report(net, actions);
     upstream_do_drop(net, actions->drop, &actions->upstream_close);
     act_on_client(net, actions);
@@ -270,7 +263,7 @@ static void flush(struct net_session *net)
     if (net->is_dead)
         return;
     set_timer(net);
-    if (!net->upstream.sending.has_more && !client_has_room_again(net))
+    if (!net->upstream.sending.has_more && !client_room_is_back(net))
         return;
     if (!net->is_touched) { /* not before everybody else had a turn */
         net->is_touched = true;

@@ -150,13 +150,8 @@ static void take_close(struct net_session *net, const struct close_frame *close)
     relay_act(net, &actions);
 }
 
-static void break_off(struct net_session *net, const struct close_frame *close)
+static void break_off(struct net_session *net, const struct close_frame *close, enum cause cause)
 {
-    enum cause cause = CAUSE_PROTOCOL_ERROR;
-    if (close->code == CLOSE_TOO_BIG)
-        cause = CAUSE_MESSAGE_TOO_BIG;
-    else if (close->code == CLOSE_INTERNAL_ERROR || close->code == CLOSE_TRY_AGAIN)
-        cause = CAUSE_NO_RESOURCES;
     part(net, close);
     upstream_report_lost(net, cause, 0);
 }
@@ -176,7 +171,7 @@ static void account(struct net_session *net)
         return;
     struct close_frame close;
     close_set(&close, CLOSE_TRY_AGAIN, "wskeep: memory_max");
-    break_off(net, &close);
+    break_off(net, &close, CAUSE_NO_RESOURCES);
 }
 
 void upstream_feed(struct net_session *net, uint8_t *data, size_t bytes)
@@ -197,7 +192,7 @@ void upstream_feed(struct net_session *net, uint8_t *data, size_t bytes)
         case MESSAGE_DATA:
             compression_used(&upstream->compression, relay_now(net));
             if (session_upstream_message(&net->core, relay_now(net)))
-                client_do_deliver(net, &message, whole_frame(at, consumed, &message), consumed);
+                client_send_message(net, &message, whole_frame(at, consumed, &message), consumed);
             break;
         case MESSAGE_PING:
             upstream_send_pong(net, message.payload, message.payload_bytes);
@@ -209,7 +204,7 @@ void upstream_feed(struct net_session *net, uint8_t *data, size_t bytes)
             take_close(net, &message.close);
             break;
         case MESSAGE_ERROR:
-            break_off(net, &message.close);
+            break_off(net, &message.close, cause_of_refusal(&message.close));
             return;
         }
     }
