@@ -372,10 +372,8 @@ uint64_t client_deadline_ms(const struct net_session *net)
     if (client->stage == CLIENT_GONE)
         return TIMERS_NEVER;
     uint64_t due_ms = conn_deadline_ms(&client->conn, client->write_failed_ms, net->worker->now_ms);
-    if (compression_deadline_ms(&client->compression) < due_ms)
-        due_ms = compression_deadline_ms(&client->compression);
-    uint64_t room_due_ms = client_room_deadline_ms(net);
-    return room_due_ms < due_ms ? room_due_ms : due_ms;
+    due_ms = timers_earlier(due_ms, compression_deadline_ms(&client->compression));
+    return timers_earlier(due_ms, client_room_deadline_ms(net));
 }
 
 void client_timer(struct net_session *net)

@@ -107,9 +107,9 @@ uint64_t client_room_deadline_ms(const struct net_session *net)
     if (waits_for_room(net))
         due_ms = now_ms + LOOK_MS;
     if (room->paused_ms != 0 && !room->pause_is_logged)
-        due_ms = room->paused_ms + PAUSE_LOGGED_MS;
-    if (net->client.kept.has_message && session_has_room(&net->core) && now_ms + RETRY_MS < due_ms)
-        due_ms = now_ms + RETRY_MS;
+        due_ms = timers_earlier(due_ms, room->paused_ms + PAUSE_LOGGED_MS);
+    if (net->client.kept.has_message && session_has_room(&net->core))
+        due_ms = timers_earlier(due_ms, now_ms + RETRY_MS);
     return due_ms;
 }
 

@@ -17,13 +17,9 @@ enum { RELAY_IDLE_CLOSE_MS = 10 * 1000 }; /* so quiet before a Close 1000: it ma
 static void set_timer(struct net_session *net)
 {
     uint64_t now_ms = relay_now(net);
-    uint64_t due_ms = client_deadline_ms(net);
-    uint64_t upstream_due_ms = upstream_deadline_ms(net);
-    if (upstream_due_ms < due_ms)
-        due_ms = upstream_due_ms;
-    uint64_t core_due_ms = net->is_begun ? session_deadline_ms(&net->core) : TIMERS_NEVER;
-    if (core_due_ms < due_ms)
-        due_ms = core_due_ms;
+    uint64_t due_ms = timers_earlier(client_deadline_ms(net), upstream_deadline_ms(net));
+    if (net->is_begun)
+        due_ms = timers_earlier(due_ms, session_deadline_ms(&net->core));
     if (due_ms <= now_ms)
         due_ms = now_ms + 1; /* never twice in one turn */
     timers_set(&net->worker->timers, &net->timer, due_ms);

@@ -282,8 +282,7 @@ uint64_t upstream_deadline_ms(const struct net_session *net)
     if (upstream->stage != UPSTREAM_OPEN)
         return fresh_deadline_ms(net); /* that of an attempt is core's */
     uint64_t due_ms = conn_deadline_ms(&upstream->conn, upstream->write_failed_ms, relay_now(net));
-    uint64_t quiet_ms = compression_deadline_ms(&upstream->compression);
-    return quiet_ms < due_ms ? quiet_ms : due_ms;
+    return timers_earlier(due_ms, compression_deadline_ms(&upstream->compression));
 }
 
 void upstream_timer(struct net_session *net)
