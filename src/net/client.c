@@ -329,26 +329,15 @@ void client_read_rest(struct net_session *net)
 
 /* ---- the turn ------------------------------------------------------------------------------ */
 
-/* Reading comes to the connection's end first; when that does not come, nothing more can be sent
- * here: it is over. */
-static void judge_failed_write(struct net_session *net)
-{
-    struct client *client = &net->client;
-    bool is_memory = client->conn.write_error == ENOMEM;
-    if (client->write_failed_ms == 0)
-        client->write_failed_ms = relay_now(net);
-    if (!is_memory && relay_now(net) - client->write_failed_ms < CONN_WRITE_FAILED_MS)
-        return;
-    client_reset(net, is_memory ? CAUSE_NO_RESOURCES : CAUSE_CLIENT_LOST);
-}
-
 void client_flush(struct net_session *net)
 {
     struct client *client = &net->client;
     if (!net->is_begun)
         return;
-    if (client->conn.write_error && client->stage != CLIENT_GONE)
-        judge_failed_write(net);
+    int error = client->conn.write_error;
+    if (error && client->stage != CLIENT_GONE &&
+        conn_judge_failed_write(&client->conn, relay_now(net)))
+        client_reset(net, error == ENOMEM ? CAUSE_NO_RESOURCES : CAUSE_CLIENT_LOST);
     client->conn.is_deaf = false; /* until it is again */
     client_messages_resume(net);
     client_send_turn(net);
@@ -371,7 +360,7 @@ uint64_t client_deadline_ms(const struct net_session *net)
         return client->handshake_due_ms;
     if (client->stage == CLIENT_GONE)
         return TIMERS_NEVER;
-    uint64_t due_ms = conn_deadline_ms(&client->conn, client->write_failed_ms, net->worker->now_ms);
+    uint64_t due_ms = conn_deadline_ms(&client->conn, net->worker->now_ms);
     due_ms = timers_earlier(due_ms, compression_deadline_ms(&client->compression));
     return timers_earlier(due_ms, client_room_deadline_ms(net));
 }

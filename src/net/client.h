@@ -56,8 +56,7 @@ struct client {
     struct client_room room;
     struct client_send sending;
     uint64_t handshake_due_ms;
-    uint64_t write_failed_ms; /* a write has failed since; 0: none has */
-    uint64_t data_ms;         /* when it last sent a message */
+    uint64_t data_ms; /* when it last sent a message */
     bool close_was_received;
     bool was_counted; /* among the link's clients */
 };

@@ -2,7 +2,6 @@
 #include "net/upstream.h"
 
 #include <assert.h>
-#include <errno.h>
 
 #include "config/config.h"
 #include "net/linger.h"
@@ -37,7 +36,6 @@ static void forget(struct net_session *net)
     session_upstream_starves(&net->core, false, relay_now(net));
     upstream_send_end(net);
     upstream->stage = UPSTREAM_NONE;
-    upstream->write_failed_ms = 0;
 }
 
 void upstream_end(struct net_session *net, bool reset)
@@ -281,7 +279,7 @@ uint64_t upstream_deadline_ms(const struct net_session *net)
     const struct upstream *upstream = &net->upstream;
     if (upstream->stage != UPSTREAM_OPEN)
         return fresh_deadline_ms(net); /* that of an attempt is core's */
-    uint64_t due_ms = conn_deadline_ms(&upstream->conn, upstream->write_failed_ms, relay_now(net));
+    uint64_t due_ms = conn_deadline_ms(&upstream->conn, relay_now(net));
     return timers_earlier(due_ms, compression_deadline_ms(&upstream->compression));
 }
 
@@ -294,20 +292,6 @@ void upstream_timer(struct net_session *net)
     upstream_attempt_timer(net);
 }
 
-/* What the peer still has to say is read to its end first.  When that does not come (the write was
- * refused by this machine, not by the peer), nothing more can be sent here: it is over. */
-static void judge_failed_write(struct net_session *net)
-{
-    struct upstream *upstream = &net->upstream;
-    int error = upstream->conn.write_error;
-    if (upstream->write_failed_ms == 0)
-        upstream->write_failed_ms = relay_now(net);
-    if (error != ENOMEM && relay_now(net) - upstream->write_failed_ms < CONN_WRITE_FAILED_MS)
-        return;
-    upstream_end(net, true);
-    upstream_report_lost(net, dial_cause_of(error), 0);
-}
-
 void upstream_flush(struct net_session *net)
 {
     struct upstream *upstream = &net->upstream;
@@ -315,8 +299,12 @@ void upstream_flush(struct net_session *net)
         upstream_attempt_begin(net);
     if (upstream->stage == UPSTREAM_OPEN)
         upstream_send_turn(net);
-    if (upstream->stage == UPSTREAM_OPEN && upstream->conn.write_error)
-        judge_failed_write(net);
+    int error = upstream->conn.write_error;
+    if (error && upstream->stage == UPSTREAM_OPEN &&
+        conn_judge_failed_write(&upstream->conn, relay_now(net))) {
+        upstream_end(net, true);
+        upstream_report_lost(net, dial_cause_of(error), 0);
+    }
     upstream->conn.is_deaf = false; /* until it is again */
     account(net);
     if (upstream->stage == UPSTREAM_OPEN && !conn_is_flushed(&upstream->conn))

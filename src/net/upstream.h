@@ -40,10 +40,9 @@ struct upstream {
     struct budget_share share; /* what the reader holds of memory_max */
     struct compression compression;
     struct upstream_send sending;
-    unsigned url_index;       /* of the current or last attempt */
-    bool has_begun;           /* there was an attempt */
-    bool has_opened;          /* the last attempt led to an open connection */
-    uint64_t write_failed_ms; /* a write has failed since; 0: none has */
+    unsigned url_index; /* of the current or last attempt */
+    bool has_begun;     /* there was an attempt */
+    bool has_opened;    /* the last attempt led to an open connection */
 };
 
 void upstream_init(struct net_session *net);
