@@ -238,8 +238,10 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
         return;
     }
     struct conn *conn = &net->upstream.conn;
+    bool may_be_deflated = /* what comes with the answer is read before the answer is known */
+        net->upstream.stage != UPSTREAM_OPEN || net->upstream.compression.is_on;
     ssize_t got = conn_read(conn, worker->receive_buffer,
-                            compression_read_bytes_max(&net->upstream.compression, conn), &error);
+                            compression_read_bytes_max(conn, may_be_deflated), &error);
     bool goes_on = got > 0 || got == -1;
     relay_touch(net); /* also for bytes that were TLS's own: it counts what a poll brought */
     if (goes_on && net->upstream.stage == UPSTREAM_SECURING && !upstream_attempt_secure(net))
