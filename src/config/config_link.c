@@ -44,29 +44,6 @@ void config_read_name(struct config_reader *reader, const struct config_key *key
     link->name = name;
 }
 
-/* What is wrong with a URL; the URL itself may hold a secret and is not shown. */
-static const char *url_mistake(enum url_result result)
-{
-    switch (result) {
-    case URL_ERR_SCHEME:
-        return "no ws:// at its front";
-    case URL_ERR_HOST:
-        return "no host that can be";
-    case URL_ERR_PORT:
-        return "no port from 1 to 65535";
-    case URL_ERR_USERINFO:
-        return "a user in front of the host";
-    case URL_ERR_TARGET:
-        return "a path with a character that must be encoded, or too long";
-    case URL_ERR_FRAGMENT:
-        return "a fragment behind #";
-    case URL_OK:
-    case URL_RESULT_COUNT:
-        break;
-    }
-    return "no URL";
-}
-
 /* ---- listen ------------------------------------------------------------------------------- */
 
 static bool listen_is_same(const struct config_listen *one, const struct config_listen *other)
@@ -129,7 +106,7 @@ static bool read_listen_tcp(struct config_reader *reader, const struct config_no
     if (result != URL_OK) {
         config_reader_fail(reader, node,
                            "%s, expected ws://HOST:PORT, wss://HOST:PORT or ws+unix:/PATH",
-                           url_mistake(result));
+                           url_result_text(result));
         return false;
     }
     if (!url.port_given) {
@@ -326,7 +303,7 @@ static void read_url_one(struct config_reader *reader, const struct config_key *
     config_template_clear(target); /* it is nobody's */
     if (is_read)
         config_reader_fail(reader, node, "%s, expected ws:// or wss://HOST:PORT/PATH",
-                           url_mistake(result));
+                           url_result_text(result));
 }
 
 void config_read_url(struct config_reader *reader, const struct config_key *key,
