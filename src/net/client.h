@@ -1,5 +1,8 @@
 /*
- * The client's side of a session: its handshake, its messages, what it is sent.
+ * The client's side of a session: one connection, from its handshake to its end.
+ *
+ * What it says once it is open is client_messages.h's, what it is sent client_send.h's; what it
+ * says and finds no room for is in client_kept.h, and what becomes of it then in client_room.h.
  *
  * Functions named client_do_... carry out what core decided and never call it back.
  */
@@ -53,7 +56,7 @@ struct client {
     struct message_reader reader;
     struct compression compression;
     struct client_kept kept;
-    struct client_room room;
+    struct client_room room; /* for what it sends */
     struct client_send sending;
     uint64_t handshake_due_ms;
     uint64_t data_ms; /* when it last sent a message */

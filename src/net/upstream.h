@@ -1,6 +1,6 @@
 /*
  * The upstream's side of a session: one connection at a time, from the lookup of its name to its
- * end.
+ * end.  How it comes about is upstream_attempt.h's, and its way out upstream_send.h's.
  *
  * Functions named upstream_do_... carry out what core decided and never call it back.
  */
