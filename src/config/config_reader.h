@@ -1,6 +1,7 @@
 /*
- * The reader's parts: config_yaml.c walks the tree by the table of keys, config_link.c and
- * config_access.c read what takes more than a row.
+ * The reader's parts: config_yaml.c walks the tree by the table of keys; config_link.c and
+ * config_listen.c, config_upstream.c, config_access.c and config_strings.c read what takes more
+ * than a row.
  */
 #ifndef WSKEEP_CONFIG_CONFIG_READER_H
 #define WSKEEP_CONFIG_CONFIG_READER_H

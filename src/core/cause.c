@@ -1,4 +1,4 @@
-/* The names of causes. */
+/* Causes: their names, and where they come from. */
 #include "core/cause.h"
 
 #include <assert.h>
@@ -59,4 +59,13 @@ enum cause cause_from_name(const char *name)
         if (strcmp(names[cause], name) == 0)
             return (enum cause)cause;
     return CAUSE_NONE;
+}
+
+enum cause cause_of_refusal(const struct close_frame *close)
+{
+    if (close->code == CLOSE_TOO_BIG)
+        return CAUSE_MESSAGE_TOO_BIG;
+    if (close->code == CLOSE_INTERNAL_ERROR)
+        return CAUSE_NO_RESOURCES;
+    return CAUSE_PROTOCOL_ERROR;
 }

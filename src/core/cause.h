@@ -5,7 +5,7 @@
 #ifndef WSKEEP_CORE_CAUSE_H
 #define WSKEEP_CORE_CAUSE_H
 
-#include <stdbool.h>
+#include "proto/close.h"
 
 enum cause {
     CAUSE_NONE, /* nothing ended: a step forward */
@@ -55,5 +55,8 @@ const char *cause_name(enum cause cause);
 
 /* The cause of that name; CAUSE_NONE when there is none. */
 enum cause cause_from_name(const char *name);
+
+/* What a peer sent could not be read (MESSAGE_ERROR), and this Close tells it so. */
+enum cause cause_of_refusal(const struct close_frame *close);
 
 #endif

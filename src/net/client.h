@@ -1,11 +1,17 @@
 /*
- * The client's side of a session: its handshake, its messages, what it is sent.
+ * The client's side of a session: one connection, from its handshake to its end.
+ *
+ * What it says once it is open is client_messages.h's, what it is sent client_send.h's; what it
+ * says and finds no room for is in client_kept.h, and what becomes of it then in client_room.h.
  *
  * Functions named client_do_... carry out what core decided and never call it back.
  */
 #ifndef WSKEEP_NET_CLIENT_H
 #define WSKEEP_NET_CLIENT_H
 
+#include "net/client_kept.h"
+#include "net/client_room.h"
+#include "net/client_send.h"
 #include "net/compression.h"
 #include "net/conn.h"
 #include "net/head.h"
@@ -41,18 +47,6 @@ struct client_request {
                             what is forwarded */
 };
 
-/* What was read and not taken yet: while the outbox is full, or before the 101. */
-struct client_kept {
-    uint8_t *bytes; /* NULL: nothing */
-    size_t begin;
-    size_t end;
-    bool has_message; /* one that was refused comes first */
-    enum frame_opcode opcode;
-    const uint8_t *payload; /* in bytes, or in the reader's buffer */
-    size_t payload_bytes;
-    uint64_t first_sequence; /* of the outbox, when it was refused: later there may be room */
-};
-
 struct client {
     enum client_stage stage;
     struct conn conn;
@@ -62,19 +56,12 @@ struct client {
     struct message_reader reader;
     struct compression compression;
     struct client_kept kept;
-    struct budget_share share; /* what it holds of memory_max, besides the inbox */
+    struct client_room room; /* for what it sends */
+    struct client_send sending;
     uint64_t handshake_due_ms;
-    uint64_t write_failed_ms; /* a write has failed since; 0: none has */
-    uint64_t ended_ms;        /* it ended while its messages had no room; 0: it did not */
-    uint64_t paused_ms;       /* its messages have no room since; 0: they do */
-    uint64_t data_ms;         /* when it last sent a message */
-    uint64_t inbox_bytes;     /* as core was told */
-    bool pause_is_logged;
-    bool close_was_sent;
+    uint64_t data_ms; /* when it last sent a message */
     bool close_was_received;
-    bool was_counted;   /* among the link's clients */
-    uint8_t pong_bytes; /* the newest Pong that waits behind unsent bytes; 0: none */
-    uint8_t pong[2 + FRAME_CONTROL_BYTES_MAX];
+    bool was_counted; /* among the link's clients */
 };
 
 /* A socket was accepted. */
@@ -97,29 +84,10 @@ void client_do_close(struct net_session *net, const struct close_frame *close, b
 /* End TCP, after what waits. */
 void client_do_cut(struct net_session *net);
 
-void client_do_ping(struct net_session *net);
-
-/* Send a text message of our own. */
-void client_do_text(struct net_session *net, const char *text);
-
-/*
- * Hand over a message from upstream.  frame: its bytes on the wire, when they are whole in the
- * receive buffer and stay until gather_flush(); NULL otherwise.
- */
-void client_do_deliver(struct net_session *net, const struct message *message, const uint8_t *frame,
-                       size_t frame_bytes);
-
 /* ---- the turn ----------------------------------------------------------------------------- */
 
 /* The end of a turn: go on with what was kept, tell core what waits, read or do not. */
 void client_flush(struct net_session *net);
-
-/* How many whole messages were read and kept behind the one that was refused.  They are not read
- * after this: the client has ended. */
-uint32_t client_count_kept(struct net_session *net, uint64_t *bytes);
-
-/* A kept message did not fit, and messages have left the outbox since. */
-bool client_has_room_again(const struct net_session *net);
 
 /* We stop: whoever is asking right now may finish, but not take long. */
 void client_hurry(struct net_session *net);

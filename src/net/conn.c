@@ -14,7 +14,11 @@
 #include "net/conn_private.h"
 #include "net/tcp_flight.h"
 
-enum { PIECES_MAX = 16 }; /* 1 MiB of unsent chunks in one call */
+enum {
+    PIECES_MAX = 16, /* 1 MiB of unsent chunks in one call */
+    RETRY_MS = 100,
+    WRITE_FAILED_MS = 2000
+};
 
 void conn_init(struct conn *conn, struct budget *budget)
 {
@@ -107,11 +111,18 @@ void conn_wait_writable(struct conn *conn)
         conn->is_deaf = true;
 }
 
-uint64_t conn_deadline_ms(const struct conn *conn, uint64_t failed_ms, uint64_t now_ms)
+bool conn_judge_failed_write(struct conn *conn, uint64_t now_ms)
+{
+    if (conn->write_failed_ms == 0)
+        conn->write_failed_ms = now_ms;
+    return conn->write_error == ENOMEM || now_ms - conn->write_failed_ms >= WRITE_FAILED_MS;
+}
+
+uint64_t conn_deadline_ms(const struct conn *conn, uint64_t now_ms)
 {
     if (conn->is_deaf)
-        return now_ms + CONN_RETRY_MS;
-    return failed_ms != 0 ? failed_ms + CONN_WRITE_FAILED_MS : UINT64_MAX;
+        return now_ms + RETRY_MS;
+    return conn->write_failed_ms != 0 ? conn->write_failed_ms + WRITE_FAILED_MS : UINT64_MAX;
 }
 
 bool conn_has_ended(const struct conn *conn)

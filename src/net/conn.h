@@ -19,12 +19,13 @@ struct conn {
     int fd; /* -1: no socket, and nothing below means anything */
     struct event read_event;
     struct event write_event;
-    struct conn_tls *tls;    /* what passes is encrypted; NULL: it is not */
-    struct unsent unsent;    /* the tail of the stream: queued, and not with the kernel; with tls:
-                                as it will be sent */
-    uint64_t queued_offset;  /* of the stream: bytes given to conn_write() */
-    uint64_t written_offset; /* of the stream: bytes with the kernel; with tls: surely */
-    int write_error;         /* errno of the write that failed; 0: none did */
+    struct conn_tls *tls;     /* what passes is encrypted; NULL: it is not */
+    struct unsent unsent;     /* the tail of the stream: queued, and not with the kernel; with tls:
+                                 as it will be sent */
+    uint64_t queued_offset;   /* of the stream: bytes given to conn_write() */
+    uint64_t written_offset;  /* of the stream: bytes with the kernel; with tls: surely */
+    int write_error;          /* errno of the write that failed; 0: none did */
+    uint64_t write_failed_ms; /* first seen by conn_judge_failed_write(); 0: it was not */
     bool is_unix;
     bool is_reading; /* readable bytes are reported */
     bool read_ended; /* its end or an error was read: nothing more will come */
@@ -56,13 +57,15 @@ static inline bool conn_is_open(const struct conn *conn)
     return conn->fd >= 0;
 }
 
-enum { CONN_RETRY_MS = 100, CONN_WRITE_FAILED_MS = 2000 };
-
 /*
- * When it has to be looked at again: an event could not be added, or a write has failed since
- * failed_ms (0: none has) and the end that reading should come to does not come.
+ * Of a connection with a write_error, at the end of each turn.  What the peer still has to say is
+ * read to its end first.  True when that does not come (the write was refused by this machine, not
+ * by the peer): nothing more can be sent here, it is over.
  */
-uint64_t conn_deadline_ms(const struct conn *conn, uint64_t failed_ms, uint64_t now_ms);
+bool conn_judge_failed_write(struct conn *conn, uint64_t now_ms);
+
+/* When it has to be looked at again: an event could not be added, or a write has failed. */
+uint64_t conn_deadline_ms(const struct conn *conn, uint64_t now_ms);
 
 /* True when the peer has ended its side or all of it, though we do not read. */
 bool conn_has_ended(const struct conn *conn);

@@ -348,7 +348,7 @@ static void on_read(void *argument, const struct secrets_file *files, size_t fil
     struct net_session *net = argument;
     fresh_of(net)->reading = NULL;
     keep_marks(fresh_of(net), files, file_count);
-    upstream_on_fresh(net, build_request(net, files, file_count));
+    upstream_attempt_on_fresh(net, build_request(net, files, file_count));
     relay_touch(net);
 }
 

@@ -39,16 +39,16 @@ struct fresh {                       /* all zero: nothing yet */
 
 enum fresh_answer {
     FRESH_READY,
-    FRESH_READING, /* fresh_on_read() will be called with the cause */
+    FRESH_READING, /* upstream_attempt_on_fresh() will be called with the cause */
     FRESH_FAILED   /* no memory */
 };
 
 /* An attempt begins, with net->config. */
 enum fresh_answer fresh_begin(struct net_session *net);
 
-/* Implemented by the upstream: the files are read.  CAUSE_NONE: target and headers are there;
+/* Implemented by the attempt: the files are read.  CAUSE_NONE: target and headers are there;
  * CAUSE_SECRET_UNREADABLE has been reported; CAUSE_NO_RESOURCES. */
-void upstream_on_fresh(struct net_session *net, enum cause cause);
+void upstream_attempt_on_fresh(struct net_session *net, enum cause cause);
 
 /* The attempt's time is over, and its files are still not read: say which. */
 void fresh_report_hang(struct net_session *net);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "config/config.h"
+#include "net/client_messages.h"
 #include "net/link.h"
 #include "net/report.h"
 
@@ -16,13 +17,9 @@ enum { RELAY_IDLE_CLOSE_MS = 10 * 1000 }; /* so quiet before a Close 1000: it ma
 static void set_timer(struct net_session *net)
 {
     uint64_t now_ms = relay_now(net);
-    uint64_t due_ms = client_deadline_ms(net);
-    uint64_t upstream_due_ms = upstream_deadline_ms(net);
-    if (upstream_due_ms < due_ms)
-        due_ms = upstream_due_ms;
-    uint64_t core_due_ms = net->is_begun ? session_deadline_ms(&net->core) : TIMERS_NEVER;
-    if (core_due_ms < due_ms)
-        due_ms = core_due_ms;
+    uint64_t due_ms = timers_earlier(client_deadline_ms(net), upstream_deadline_ms(net));
+    if (net->is_begun)
+        due_ms = timers_earlier(due_ms, session_deadline_ms(&net->core));
     if (due_ms <= now_ms)
         due_ms = now_ms + 1; /* never twice in one turn */
     timers_set(&net->worker->timers, &net->timer, due_ms);
@@ -180,7 +177,7 @@ static void act_on_client(struct net_session *net, const struct session_actions 
     if (actions->client == SESSION_CLIENT_ANSWER)
         client_do_answer(net);
     if (actions->deliver_gap)
-        client_do_text(net, net->config->gap_message);
+        client_send_text(net, net->config->gap_message);
     switch (actions->client) {
     case SESSION_CLIENT_KEEP:
     case SESSION_CLIENT_ANSWER:
@@ -196,21 +193,13 @@ static void act_on_client(struct net_session *net, const struct session_actions 
         break;
     }
     if (actions->ping_client)
-        client_do_ping(net);
+        client_send_ping(net);
     if (actions->probe_client) {
         uint64_t acked_offset;
         bool in_flight;
         conn_probe(&net->client.conn, &acked_offset, &in_flight);
         session_client_tcp(&net->core, acked_offset, in_flight, relay_now(net));
     }
-}
-
-/* Nothing that a client has sent is lost without being counted. */
-static void count_kept(struct net_session *net, struct session_actions *actions)
-{
-    uint64_t bytes;
-    uint32_t count = client_count_kept(net, &bytes);
-    session_client_kept(&net->core, count, bytes, actions->move.cause, actions);
 }
 
 void relay_act(struct net_session *net, struct session_actions *actions)
@@ -220,7 +209,7 @@ void relay_act(struct net_session *net, struct session_actions *actions)
     relay_touch(net);
     count_open(net->worker, &actions->move);
     if (actions->move.from != actions->move.to && actions->move.to == SESSION_ENDED)
-        count_kept(net, actions);
+        client_messages_give_up(net, actions->move.cause, actions);
     report(net, actions);
     upstream_do_drop(net, actions->drop, &actions->upstream_close);
     act_on_client(net, actions);
@@ -270,7 +259,7 @@ static void flush(struct net_session *net)
     if (net->is_dead)
         return;
     set_timer(net);
-    if (!net->upstream.more_to_send && !client_has_room_again(net))
+    if (!net->upstream.sending.has_more && !client_room_is_back(net))
         return;
     if (!net->is_touched) { /* not before everybody else had a turn */
         net->is_touched = true;

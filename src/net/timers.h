@@ -33,6 +33,11 @@ static inline uint64_t timers_after(uint64_t now_ms, uint64_t delay_ms)
     return delay_ms > TIMERS_NEVER - now_ms ? TIMERS_NEVER : now_ms + delay_ms;
 }
 
+static inline uint64_t timers_earlier(uint64_t one_ms, uint64_t other_ms)
+{
+    return one_ms < other_ms ? one_ms : other_ms;
+}
+
 void timers_init(struct timers *timers);
 void timers_clear(struct timers *timers);
 

@@ -1,17 +1,17 @@
 /*
  * The upstream's side of a session: one connection at a time, from the lookup of its name to its
- * end.
+ * end.  How it comes about is upstream_attempt.h's, and its way out upstream_send.h's.
  *
  * Functions named upstream_do_... carry out what core decided and never call it back.
  */
 #ifndef WSKEEP_NET_UPSTREAM_H
 #define WSKEEP_NET_UPSTREAM_H
 
-#include "core/session.h"
 #include "net/compression.h"
 #include "net/conn.h"
 #include "net/dial.h"
 #include "net/fresh.h"
+#include "net/upstream_send.h"
 #include "proto/message.h"
 
 struct net_session;
@@ -39,24 +39,10 @@ struct upstream {
     struct message_reader reader;
     struct budget_share share; /* what the reader holds of memory_max */
     struct compression compression;
-    struct session_send sending;  /* what is being encoded: first is_packing, then is_sending */
-    const uint8_t *frame_payload; /* the same as it goes out, without its mask: until it is */
-    size_t frame_payload_bytes;   /* encoded it stays where it is */
-    size_t frame_done;
-    size_t packed_bytes; /* that were deflated in this turn */
-    bool frame_is_deflated;
-    bool is_packing;
-    uint8_t mask_key[4];
+    struct upstream_send sending;
     unsigned url_index; /* of the current or last attempt */
     bool has_begun;     /* there was an attempt */
     bool has_opened;    /* the last attempt led to an open connection */
-    bool is_sending;
-    bool close_was_sent;
-    uint64_t write_failed_ms; /* a write has failed since; 0: none has */
-    bool more_to_send;        /* the send buffer was full: go on in the next turn */
-    uint8_t pong_bytes;       /* payload of the newest Pong that waits; has_pong says whether */
-    bool has_pong;
-    uint8_t pong[FRAME_CONTROL_BYTES_MAX];
 };
 
 void upstream_init(struct net_session *net);

@@ -11,13 +11,12 @@ const char *url_result_text(enum url_result result)
 {
     static const char *const texts[URL_RESULT_COUNT] = {
         [URL_OK] = "ok",
-        [URL_ERR_SCHEME] = "expected ws:// or wss://",
-        [URL_ERR_HOST] = "expected a host name or address",
-        [URL_ERR_PORT] = "expected a port from 1 to 65535",
-        [URL_ERR_USERINFO] = "a user in the URL is not allowed, use headers",
-        [URL_ERR_TARGET] =
-            "the path has a space, a control or a non-ASCII character, or is too long",
-        [URL_ERR_FRAGMENT] = "a fragment (#) is not allowed",
+        [URL_ERR_SCHEME] = "no ws:// at its front",
+        [URL_ERR_HOST] = "no host that can be",
+        [URL_ERR_PORT] = "no port from 1 to 65535",
+        [URL_ERR_USERINFO] = "a user in front of the host",
+        [URL_ERR_TARGET] = "a path with a character that must be encoded, or too long",
+        [URL_ERR_FRAGMENT] = "a fragment behind #",
     };
     return texts[result];
 }

@@ -128,9 +128,12 @@ class RawServerConnection(RawConnection):
         return self.head
 
     def upgrade(
-        self, subprotocol: Optional[str] = None, extensions: Optional[str] = None
+        self,
+        subprotocol: Optional[str] = None,
+        extensions: Optional[str] = None,
+        behind: bytes = b"",
     ) -> None:
-        """Read the request and accept it."""
+        """Read the request and accept it, in one write with what follows behind the answer."""
         head = self.read_head()
         self.conversation.path = head.target
         self.conversation.headers = head.headers
@@ -144,7 +147,7 @@ class RawServerConnection(RawConnection):
             lines.append(f"Sec-WebSocket-Protocol: {subprotocol}")
         if extensions is not None:
             lines.append(f"Sec-WebSocket-Extensions: {extensions}")
-        self.write("\r\n".join(lines + ["", ""]).encode())
+        self.write("\r\n".join(lines + ["", ""]).encode() + behind)
 
     def take(self, frame: Frame) -> None:
         """Note an unfragmented message."""

@@ -492,15 +492,21 @@ def test_a_client_that_is_wrong(scene: Scene, name: str) -> None:
     wait_until(lambda: len(server.messages) == 1, "what was right")
 
 
-def test_small_bombs_wait_outside(scene: Scene, tmp_path: Any) -> None:
-    """Messages of 64 KiB from 80 bytes each, and nobody reads: one read of them may come in."""
-    count = 60_000
+@pytest.mark.parametrize("with_answer", [False, True])
+def test_small_bombs_wait_outside(scene: Scene, tmp_path: Any, with_answer: bool) -> None:
+    """Messages of 64 KiB from 80 bytes each, and nobody reads: one read of them may come in, also
+    when they come with the answer to the handshake."""
+    bombs = encode(BINARY, packed(bytes(64 * 1024)), rsv=RSV1) * 60_000
     socket_path = tmp_path / "s"
 
     def script(connection: RawServerConnection) -> None:
-        connection.upgrade(extensions=f"{OURS}; server_no_context_takeover")
         connection.socket.settimeout(120)
-        connection.write(encode(BINARY, packed(bytes(64 * 1024)), rsv=RSV1) * count)
+        connection.upgrade(
+            extensions=f"{OURS}; server_no_context_takeover",
+            behind=bombs if with_answer else b"",
+        )
+        if not with_answer:
+            connection.write(bombs)
         connection.read_to_end()
 
     server = scene.raw_server(script)

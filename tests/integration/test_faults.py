@@ -248,6 +248,33 @@ def test_client_that_ends_while_paused_gives_its_place_back(scene: Scene, how: s
     assert sum(event["count"] for event in kept.daemon.find("given-up")) == 6
 
 
+@pytest.mark.slow(4)
+def test_end_of_a_paused_client_is_looked_for(scene: Scene) -> None:
+    """Nothing else happens in its session, and all the same it is found before the pause is worth
+    a line in the log."""
+
+    def script(connection: RawServerConnection) -> None:
+        connection.upgrade()
+        connection.serve_to_end(ignore_pings)  # so nothing is acknowledged
+
+    server = scene.raw_server(script)
+    kept = scene.keep(
+        server.url,
+        delivery={"max_messages": 1, "ack_timeout": "60s"},
+        heartbeat={"timeout": "60s"},
+        session={"drain_timeout": "1s"},
+    )
+    client = RawClient(kept.port)
+    client.handshake()
+    kept.wait_open(server)
+    client.write(b"".join(encode(TEXT, b"m%d" % n, masked=True) for n in range(3)))
+    client.wait_read()
+    client.close()
+    kept.daemon.wait_for("session-end", cause="client-lost")
+    assert sum(event["count"] for event in kept.daemon.find("given-up")) == 3
+    assert kept.daemon.find("client-paused") == []
+
+
 @pytest.mark.slow(8)
 def test_slow_reader_does_not_hold_the_end_up(scene: Scene) -> None:
     """At SIGTERM a client that reads a little now and then has drain_timeout, and no more."""

@@ -1,4 +1,4 @@
-/* The names of causes. */
+/* Causes: their names, and where they come from. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +89,25 @@ START_TEST(another_name_is_no_cause)
 }
 END_TEST
 
+static const struct {
+    const char *why;
+    uint16_t code;
+    enum cause expect;
+} refusals[] = {
+    {"a rule of RFC 6455 was broken", CLOSE_PROTOCOL_ERROR, CAUSE_PROTOCOL_ERROR},
+    {"text that is not UTF-8 is one of them", CLOSE_INVALID_DATA, CAUSE_PROTOCOL_ERROR},
+    {"a message over the limit has a cause of its own", CLOSE_TOO_BIG, CAUSE_MESSAGE_TOO_BIG},
+    {"it was we who had no memory for it", CLOSE_INTERNAL_ERROR, CAUSE_NO_RESOURCES},
+};
+
+START_TEST(what_could_not_be_read_names_its_cause)
+{
+    struct close_frame close;
+    close_set(&close, refusals[_i].code, "");
+    ck_assert_msg(cause_of_refusal(&close) == refusals[_i].expect, "%s", refusals[_i].why);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase = tcase_create("cause");
@@ -96,6 +115,8 @@ int main(void)
     tcase_add_loop_test(tcase, a_name_leads_back_to_its_cause, 0, STABLE_NAME_COUNT);
     tcase_add_test(tcase, some_names_are_where_the_enum_says);
     tcase_add_loop_test(tcase, another_name_is_no_cause, 0, sizeof strangers / sizeof *strangers);
+    tcase_add_loop_test(tcase, what_could_not_be_read_names_its_cause, 0,
+                        sizeof refusals / sizeof *refusals);
 
     Suite *suite = suite_create("cause");
     suite_add_tcase(suite, tcase);

@@ -1,0 +1,34 @@
+/*
+ * Room for what a client sends: in the outbox, and under memory_max.
+ *
+ * Without room it is not read, which TCP passes on to it.  Nobody sees then that it has ended, so
+ * it is looked at from time to time.
+ */
+#ifndef WSKEEP_NET_CLIENT_ROOM_H
+#define WSKEEP_NET_CLIENT_ROOM_H
+
+#include "core/budget.h"
+
+struct net_session;
+
+struct client_room {
+    struct budget_share share; /* what it holds of memory_max, besides the inbox */
+    uint64_t paused_ms;        /* its messages have no room since; 0: they do */
+    uint64_t ended_ms;         /* it ended while they had none; 0: it did not */
+    bool pause_is_logged;
+};
+
+/* It was read, or what was kept went on: what it holds counts.  Without memory for the rest of a
+ * message it is not read, or has to go. */
+void client_room_account(struct net_session *net);
+
+/* The end of a turn: it is paused, or is not any more. */
+void client_room_turn(struct net_session *net);
+
+/* A kept message did not fit, and messages have left the outbox since. */
+bool client_room_is_back(const struct net_session *net);
+
+uint64_t client_room_deadline_ms(const struct net_session *net);
+void client_room_timer(struct net_session *net);
+
+#endif

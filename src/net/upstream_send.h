@@ -1,0 +1,56 @@
+/*
+ * The upstream's way out: what core hands out, deflated, masked, framed and written.
+ *
+ * Everything of a turn goes through the worker's send buffer and is written once.  What does not
+ * fit there waits for the next turn, what the kernel does not take for the socket; in between
+ * nothing is taken from core, so that what overtakes, a Ping or a Close, does.
+ */
+#ifndef WSKEEP_NET_UPSTREAM_SEND_H
+#define WSKEEP_NET_UPSTREAM_SEND_H
+
+#include "core/session.h"
+
+struct net_session;
+
+enum upstream_send_stage {
+    UPSTREAM_SEND_NOTHING,
+    UPSTREAM_SEND_DEFLATING, /* no byte of it is in the stream: another frame may come before it */
+    UPSTREAM_SEND_ENCODING   /* its header is: the rest of it comes next */
+};
+
+struct upstream_send {
+    enum upstream_send_stage stage;
+    bool has_more;             /* the send buffer was full: go on in the next turn */
+    struct session_send taken; /* what is on its way, as core handed it out */
+    const uint8_t *payload;    /* the same as it goes out, but for its mask; it stays where it is */
+    size_t payload_bytes;      /* until it is encoded */
+    size_t payload_done;
+    bool is_deflated;
+    uint8_t mask_key[4];
+    size_t deflated_bytes; /* in this turn */
+    bool close_was_sent;
+    bool has_pong; /* the newest that waits: */
+    uint8_t pong_bytes;
+    uint8_t pong[FRAME_CONTROL_BYTES_MAX];
+};
+
+/* The connection is gone. */
+void upstream_send_end(struct net_session *net);
+
+/* The end of a turn: send what core wants to be sent, as far as the connection takes it. */
+void upstream_send_turn(struct net_session *net);
+
+/* The socket is writable: what was left over goes first.  Core learns how far the stream is. */
+void upstream_send_rest(struct net_session *net);
+
+/* At once when the stream allows it; otherwise only the newest Ping is answered (5.5.3). */
+void upstream_send_pong(struct net_session *net, const uint8_t *payload, size_t payload_bytes);
+
+/*
+ * The end of the stream, with a Close unless close is NULL or one was sent.  The rest of a stream
+ * that is left behind is not sent when the session goes on: those messages will be sent again, and
+ * count as never exposed.
+ */
+void upstream_send_last(struct net_session *net, const struct close_frame *close);
+
+#endif
