@@ -11,7 +11,7 @@ from typing import Callable, Optional
 
 import pytest
 
-from frames import BINARY, CLOSE, Frame, encode
+from frames import BINARY, CLOSE, PING, PONG, Frame, encode
 from polling import let_time_pass, wait_until
 from raw_peers import RawClient, RawServerConnection, answer_pings
 from scene import Kept, Scene
@@ -338,3 +338,30 @@ def test_too_many_fragments_are_too_big(scene: Scene, size: int) -> None:
     client.write(fragments(size, 2, False, False))
     assert client.read_until(CLOSE).close_code == 1009
     kept.daemon.wait_for("session-end", cause="message-too-big")
+
+
+def test_pongs_behind_a_message_are_read(scene: Scene) -> None:
+    """What fills the memory leaves with Pongs: the upstream whose message comes before them is read,
+    or nothing would ever go on."""
+    size, count = 256 * 1024, 15
+
+    def script(connection: RawServerConnection) -> None:
+        connection.upgrade()
+        connection.write(encode(BINARY, bytes(MIB)))
+        connection.serve_to_end(answer_pings)
+
+    server = scene.raw_server(script)
+    wire = scene.wire(server)
+    wire.refuse()
+    link = scene.link(wire.url)
+    kept = Kept(scene.start(link, memory_max="4MiB"), link)
+    client = scene.raw_client(kept.port)
+    client.handshake()
+    client.write((head(size) + bytes(size)) * count)
+    client.send(PING)
+    client.read_until(PONG)  # all of it is in the outbox
+    wire.open_listener()
+    assert len(client.read_until(BINARY).payload) == MIB
+    wait_until(lambda: len(server.messages) == count, kept.daemon.tail)
+    client.send_close(1000)
+    assert client.read_until(CLOSE).close_code == 1000
