@@ -74,6 +74,8 @@ bool message_reader_is_idle(const struct message_reader *reader)
 
 size_t message_reader_heap_bytes(const struct message_reader *reader)
 {
+    if (reader->message_deflated && reader->buffer_capacity > INFLATED_BYTES_SMALL)
+        return reader->buffer_bytes; /* reserve_inflated(): the rest of it was not written to */
     return reader->buffer_capacity;
 }
 

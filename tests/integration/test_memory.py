@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pathlib
+import random
 import struct
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Optional
 
@@ -165,6 +167,39 @@ def test_upstreams_half_messages_cannot_fill_the_memory(scene: Scene) -> None:
         sizes = list(pool.map(lambda client: len(client.read_until(BINARY).payload), clients))
     assert sizes == [size] * count
     check_memory(kept, 16 * MIB)
+
+
+def test_compressed_half_messages_count_as_they_are(scene: Scene) -> None:
+    """30 upstreams are in the middle of 200 KiB each: that is 6 MiB, whatever max_message would let
+    come, and nobody has to go for it."""
+    count, size = 30, 200 * 1024
+    payload = random.Random(4).randbytes(size // 4).hex().encode() * 2
+    packer = zlib.compressobj(wbits=-15)
+    packed = (packer.compress(payload) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    whole = encode(BINARY, packed, rsv=4)
+    arrived = threading.Semaphore(0)
+    calm = threading.Event()
+
+    def script(connection: RawServerConnection) -> None:
+        connection.upgrade(extensions="permessage-deflate")
+        connection.write(whole[:-5])
+        connection.wait_read()
+        arrived.release()
+        calm.wait(60)
+        connection.write(whole[-5:])
+        connection.serve_to_end(answer_pings)
+
+    server = scene.raw_server(script)
+    link = scene.link(server.url)
+    kept = Kept(scene.start(link, memory_max="64MiB"), link)
+    clients = [scene.raw_client(kept.port) for _ in range(count)]
+    for client in clients:
+        client.handshake()
+    for _ in range(count):
+        assert arrived.acquire(timeout=30)
+    calm.set()
+    assert all(client.read_until(BINARY).payload == payload for client in clients)
+    assert kept.daemon.moves(from_="open") == []
 
 
 def test_half_heads_cannot_fill_the_memory(scene: Scene) -> None:

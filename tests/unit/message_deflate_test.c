@@ -367,6 +367,20 @@ START_TEST(who_only_waits_for_the_close_takes_no_memory)
 }
 END_TEST
 
+/* Room for a whole message is asked for at once, and costs what is written to it. */
+START_TEST(what_is_inflated_counts_and_not_what_may_come)
+{
+    static char text[300000];
+    make_text(text, sizeof text, 17);
+    start_inflating(64u << 20, 65536);
+    pack(text, sizeof text);
+    add_packed(TEXT, 400000, false);
+    arrive(wire, wire_bytes - 5);
+    ck_assert_uint_gt(message_reader_heap_bytes(&reader), sizeof text * 9 / 10);
+    ck_assert_uint_le(message_reader_heap_bytes(&reader), sizeof text);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("message_deflate");
@@ -390,6 +404,7 @@ int main(void)
     tcase_add_test(tests, each_allocation_that_fails_ends_it_by_name);
     tcase_add_test(tests, a_close_gives_everything_back_and_so_does_quiet);
     tcase_add_test(tests, who_only_waits_for_the_close_takes_no_memory);
+    tcase_add_test(tests, what_is_inflated_counts_and_not_what_may_come);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
