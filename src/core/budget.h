@@ -79,11 +79,17 @@ static inline bool budget_is_over(const struct budget *budget)
     return budget->bytes > budget_open_bytes(budget);
 }
 
+/* Who was turned away first may need less than who is turned away now: what has left between them
+ * counts for both. */
 static inline void budget_refuse(struct budget *budget)
 {
+    uint64_t held = budget_held_bytes(budget);
+    bool is_first = !budget->refused;
     budget->refused = true;
-    budget->refused_bytes = budget->bytes;
-    budget->refused_held_bytes = budget_held_bytes(budget);
+    if (is_first || budget->refused_bytes < budget->bytes)
+        budget->refused_bytes = budget->bytes;
+    if (is_first || budget->refused_held_bytes < held)
+        budget->refused_held_bytes = held;
 }
 
 /* Something has left since somebody was turned away: true once. */

@@ -745,6 +745,7 @@ void session_check(const struct session *session)
     assert(session->state != SESSION_CLOSING || outbox_is_empty(outbox));
     assert(session->client == SESSION_CLIENT_WAITING || session->subprotocol_fixed ||
            session->state == SESSION_ENDED);
-    assert(session->both_paused_ms == 0 || (session->client_full && session->upstream_full));
+    assert(session->both_paused_ms == 0 ||
+           (!session_reads_client(session) && session->upstream_full));
     outbox_check(outbox);
 }

@@ -320,7 +320,8 @@ void session_inbox(struct session *session, uint64_t inbox_bytes, uint64_t now_m
                    struct session_actions *actions);
 
 /* A message of theirs is not whole, and the daemon has, or has no more, reached memory_max: they
- * are not read, and what is missing meanwhile is not held against them. */
+ * are not read, and what is missing meanwhile is not held against them.  An upstream that owes
+ * acknowledgements is read all the same. */
 void session_client_starves(struct session *session, bool starves, uint64_t now_ms);
 void session_upstream_starves(struct session *session, bool starves, uint64_t now_ms);
 

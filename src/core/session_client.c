@@ -9,7 +9,7 @@
 
 void session_pause_changed(struct session *session, uint64_t now_ms)
 {
-    bool both = session->client_full && session->upstream_full;
+    bool both = (session->client_full || session->client_starved) && session->upstream_full;
     if (!both)
         session->both_paused_ms = 0;
     else if (session->both_paused_ms == 0)
@@ -58,8 +58,11 @@ void session_inbox_changed(struct session *session, uint64_t now_ms)
     session_pause_changed(session, now_ms);
 }
 
+/* What is in the outbox leaves with its Pongs, which may be behind that message: then it is read,
+ * for the memory that this takes is what the other memory comes back by. */
 void session_upstream_starves(struct session *session, bool starves, uint64_t now_ms)
 {
+    starves = starves && outbox_is_empty(&session->outbox);
     if (session->upstream_starved == starves)
         return;
     session->upstream_starved = starves;
@@ -124,6 +127,7 @@ void session_client_starves(struct session *session, bool starves, uint64_t now_
         return;
     session->client_starved = starves;
     heartbeat_set_reading(&session->client_life, session_reads_client(session), now_ms);
+    session_pause_changed(session, now_ms);
 }
 
 /* ---- messages ----------------------------------------------------------------------------- */

@@ -70,7 +70,7 @@ static void flushed(struct lingering *lingering)
         shut(lingering);
 }
 
-/* The peer's Close, or what is no frame, is the end of its messages, which nobody keeps. */
+/* Messages are skipped; the peer's Close, or what is no frame, is the end of them. */
 static void look_for_close(struct lingering *lingering, uint8_t *data, size_t bytes)
 {
     struct message message;
@@ -204,8 +204,8 @@ void linger_take(struct worker *worker, struct conn *conn, struct message_reader
     if (reader) {
         lingering->awaits_close = true;
         lingering->reader = *reader;
-        message_reader_discard(&lingering->reader);
         *reader = (struct message_reader){0};
+        message_reader_skip_data(&lingering->reader); /* no memory of memory_max is taken here */
     }
     conn_set_reading(&lingering->conn, true);
     if (conn_is_flushed(&lingering->conn)) {

@@ -56,10 +56,10 @@ void message_reader_clear(struct message_reader *reader)
     deflate_reader_clear(&reader->deflate);
 }
 
-void message_reader_discard(struct message_reader *reader)
+void message_reader_skip_data(struct message_reader *reader)
 {
     message_reader_clear(reader);
-    reader->discards = true;
+    reader->skips_data = true;
 }
 
 bool message_reader_has_ended(const struct message_reader *reader)
@@ -74,6 +74,8 @@ bool message_reader_is_idle(const struct message_reader *reader)
 
 size_t message_reader_heap_bytes(const struct message_reader *reader)
 {
+    if (reader->message_deflated && reader->buffer_capacity > INFLATED_BYTES_SMALL)
+        return reader->buffer_bytes; /* reserve_inflated(): the rest of it was not written to */
     return reader->buffer_capacity;
 }
 
@@ -373,14 +375,15 @@ static enum message_event read_deflated(struct message_reader *reader, uint8_t *
     return give_message(reader, reader->buffer, reader->buffer_bytes, message);
 }
 
-static enum message_event discard_part(struct message_reader *reader, size_t data_bytes,
-                                       size_t *taken)
+static void skip_data(struct message_reader *reader, size_t data_bytes, size_t *taken)
 {
-    *taken = data_bytes < reader->frame_left ? data_bytes : (size_t)reader->frame_left;
-    reader->frame_left -= *taken;
-    reader->in_frame = reader->frame_left > 0;
-    reader->in_message = reader->in_frame || !reader->header.fin;
-    return MESSAGE_NEED_MORE;
+    size_t bytes = data_bytes < reader->frame_left ? data_bytes : (size_t)reader->frame_left;
+    reader->frame_left -= bytes;
+    *taken = bytes;
+    if (reader->frame_left > 0)
+        return;
+    reader->in_frame = false;
+    reader->in_message = !reader->header.fin;
 }
 
 static enum message_event read_payload(struct message_reader *reader, uint8_t *data,
@@ -388,8 +391,10 @@ static enum message_event read_payload(struct message_reader *reader, uint8_t *d
 {
     if (frame_opcode_is_control(reader->header.opcode))
         return read_control(reader, data, data_bytes, taken, message);
-    if (reader->discards)
-        return discard_part(reader, data_bytes, taken);
+    if (reader->skips_data) {
+        skip_data(reader, data_bytes, taken);
+        return MESSAGE_NEED_MORE;
+    }
     if (reader->message_deflated)
         return read_deflated(reader, data, data_bytes, taken, message);
     bool whole = reader->header.fin && reader->fragment_count == 1 && !reader->buffer &&

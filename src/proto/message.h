@@ -53,8 +53,8 @@ struct message_reader {
     bool in_message;   /* a fragmented message has begun: only continuations may follow */
     bool message_text; /* of the message in parts: check UTF-8 */
     bool message_deflated;
-    bool discards; /* only control frames are wanted */
-    bool failed;   /* an error was reported, or a Close: nothing more comes out */
+    bool skips_data;
+    bool failed; /* an error was reported, or a Close: nothing more comes out */
     struct utf8 utf8;
     enum frame_opcode message_opcode;
     uint32_t fragment_count;
@@ -79,9 +79,9 @@ void message_reader_inflate(struct message_reader *reader, unsigned window_bits,
 /* Nothing came for a while: give back what the next message does not need. */
 void message_reader_rest(struct message_reader *reader);
 
-/* From now on messages are passed over: frames are read for their control frames alone, and
- * no more memory is held. */
-void message_reader_discard(struct message_reader *reader);
+/* Nobody wants the messages any more, but the Close still to come: give back all memory, and read
+ * past them without taking any.  No MESSAGE_DATA comes out, not even of the one that has begun. */
+void message_reader_skip_data(struct message_reader *reader);
 
 /* Give back all memory.  The reader may be cleared twice. */
 void message_reader_clear(struct message_reader *reader);

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pathlib
+import random
 import struct
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Optional
 
 import pytest
 
-from frames import BINARY, CLOSE, Frame, encode
+from frames import BINARY, CLOSE, PING, PONG, Frame, encode
 from polling import let_time_pass, wait_until
 from raw_peers import RawClient, RawServerConnection, answer_pings
 from scene import Kept, Scene
@@ -165,6 +167,39 @@ def test_upstreams_half_messages_cannot_fill_the_memory(scene: Scene) -> None:
         sizes = list(pool.map(lambda client: len(client.read_until(BINARY).payload), clients))
     assert sizes == [size] * count
     check_memory(kept, 16 * MIB)
+
+
+def test_compressed_half_messages_count_as_they_are(scene: Scene) -> None:
+    """30 upstreams are in the middle of 200 KiB each: that is 6 MiB, whatever max_message would let
+    come, and nobody has to go for it."""
+    count, size = 30, 200 * 1024
+    payload = random.Random(4).randbytes(size // 4).hex().encode() * 2
+    packer = zlib.compressobj(wbits=-15)
+    packed = (packer.compress(payload) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    whole = encode(BINARY, packed, rsv=4)
+    arrived = threading.Semaphore(0)
+    calm = threading.Event()
+
+    def script(connection: RawServerConnection) -> None:
+        connection.upgrade(extensions="permessage-deflate")
+        connection.write(whole[:-5])
+        connection.wait_read()
+        arrived.release()
+        calm.wait(60)
+        connection.write(whole[-5:])
+        connection.serve_to_end(answer_pings)
+
+    server = scene.raw_server(script)
+    link = scene.link(server.url)
+    kept = Kept(scene.start(link, memory_max="64MiB"), link)
+    clients = [scene.raw_client(kept.port) for _ in range(count)]
+    for client in clients:
+        client.handshake()
+    for _ in range(count):
+        assert arrived.acquire(timeout=30)
+    calm.set()
+    assert all(client.read_until(BINARY).payload == payload for client in clients)
+    assert kept.daemon.moves(from_="open") == []
 
 
 def test_half_heads_cannot_fill_the_memory(scene: Scene) -> None:
@@ -338,3 +373,30 @@ def test_too_many_fragments_are_too_big(scene: Scene, size: int) -> None:
     client.write(fragments(size, 2, False, False))
     assert client.read_until(CLOSE).close_code == 1009
     kept.daemon.wait_for("session-end", cause="message-too-big")
+
+
+def test_pongs_behind_a_message_are_read(scene: Scene) -> None:
+    """What fills the memory leaves with Pongs: the upstream whose message comes before them is read,
+    or nothing would ever go on."""
+    size, count = 256 * 1024, 15
+
+    def script(connection: RawServerConnection) -> None:
+        connection.upgrade()
+        connection.write(encode(BINARY, bytes(MIB)))
+        connection.serve_to_end(answer_pings)
+
+    server = scene.raw_server(script)
+    wire = scene.wire(server)
+    wire.refuse()
+    link = scene.link(wire.url)
+    kept = Kept(scene.start(link, memory_max="4MiB"), link)
+    client = scene.raw_client(kept.port)
+    client.handshake()
+    client.write((head(size) + bytes(size)) * count)
+    client.send(PING)
+    client.read_until(PONG)  # all of it is in the outbox
+    wire.open_listener()
+    assert len(client.read_until(BINARY).payload) == MIB
+    wait_until(lambda: len(server.messages) == count, kept.daemon.tail)
+    client.send_close(1000)
+    assert client.read_until(CLOSE).close_code == 1000

@@ -108,6 +108,23 @@ START_TEST(who_was_refused_looks_again_when_less_is_there)
 }
 END_TEST
 
+/* In one turn: the first needs 10 bytes, 30 leave, and then somebody asks for 60. */
+START_TEST(who_is_refused_later_takes_no_chance_from_others)
+{
+    struct budget budget = {.bytes = 95, .bytes_max = 100};
+    ck_assert(!budget_has_room(&budget, 10));
+    budget_refuse(&budget);
+    budget_give(&budget, 30);
+    ck_assert(!budget_has_room(&budget, 60));
+    budget_refuse(&budget);
+    ck_assert(budget_came_back(&budget));
+    ck_assert(!budget_came_back(&budget));
+    budget_refuse(
+        &budget); /* still no room for 60: and nobody asks again before something leaves */
+    ck_assert(!budget_came_back(&budget));
+}
+END_TEST
+
 #define LOOP(test, table)                                                                          \
     tcase_add_loop_test(tcase, test, 0, (int)(sizeof(table) / sizeof(*(table))))
 
@@ -118,6 +135,7 @@ int main(void)
     LOOP(a_message_that_is_not_whole_goes_on_waits_or_ends, judgements);
     tcase_add_test(tcase, half_messages_alone_never_wait_for_each_other);
     tcase_add_test(tcase, who_was_refused_looks_again_when_less_is_there);
+    tcase_add_test(tcase, who_is_refused_later_takes_no_chance_from_others);
     Suite *suite = suite_create("budget");
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

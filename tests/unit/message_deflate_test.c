@@ -339,6 +339,48 @@ START_TEST(a_close_gives_everything_back_and_so_does_quiet)
 }
 END_TEST
 
+/* Of whole and of deflated messages, in parts and with control frames between. */
+START_TEST(who_only_waits_for_the_close_takes_no_memory)
+{
+    static char text[3000];
+    make_text(text, sizeof text, 13);
+    start_inflating(sizeof text, 65536);
+    add_frame(TEXT, text, 2000);
+    size_t cut = wire_bytes;
+    add_frame(FIN | PING, "p", 1);
+    add_frame(FIN, text, 1000);
+    pack(text, sizeof text);
+    add_packed(TEXT, 700, true);
+    add_frame(FIN | CLOSE, "\x03\xe8", 2);
+    arrive(wire, cut - 500);
+    ck_assert_uint_gt(message_reader_heap_bytes(&reader), 0);
+    message_reader_skip_data(&reader);
+    allocation_failing = allocation_count + 1; /* from here on: any is one too many */
+    for (size_t at = cut - 500; at < wire_bytes; at += 7)
+        arrive(wire + at, wire_bytes - at < 7 ? wire_bytes - at : 7);
+    ck_assert_uint_eq(message_reader_heap_bytes(&reader), 0);
+    ck_assert_ptr_null(reader.deflate.stream);
+    ck_assert_msg(strncmp(heard, "ping(p) ping(p) ", 16) == 0 && strstr(heard, "close(1000"), "%s",
+                  heard);
+    ck_assert_ptr_null(strstr(heard, "text"));
+    ck_assert_ptr_null(strstr(heard, "error"));
+}
+END_TEST
+
+/* Room for a whole message is asked for at once, and costs what is written to it. */
+START_TEST(what_is_inflated_counts_and_not_what_may_come)
+{
+    static char text[300000];
+    make_text(text, sizeof text, 17);
+    start_inflating(64u << 20, 65536);
+    pack(text, sizeof text);
+    add_packed(TEXT, 400000, false);
+    arrive(wire, wire_bytes - 5);
+    ck_assert_uint_gt(message_reader_heap_bytes(&reader), sizeof text * 9 / 10);
+    ck_assert_uint_le(message_reader_heap_bytes(&reader), sizeof text);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("message_deflate");
@@ -361,6 +403,8 @@ int main(void)
     tcase_add_test(tests, an_empty_message_is_one_empty_block);
     tcase_add_test(tests, each_allocation_that_fails_ends_it_by_name);
     tcase_add_test(tests, a_close_gives_everything_back_and_so_does_quiet);
+    tcase_add_test(tests, who_only_waits_for_the_close_takes_no_memory);
+    tcase_add_test(tests, what_is_inflated_counts_and_not_what_may_come);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -182,6 +182,22 @@ START_TEST(who_starves_is_not_read_and_nothing_is_held_against_him)
 }
 END_TEST
 
+START_TEST(an_upstream_that_owes_pongs_is_read_though_it_starves)
+{
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_flush(&fixture, true);
+    session_upstream_starves(&fixture.session, true, fixture.now_ms);
+    ck_assert(session_reads_upstream(&fixture.session));
+    fixture_pong(&fixture);
+    session_upstream_starves(&fixture.session, true, fixture.now_ms);
+    ck_assert(!session_reads_upstream(&fixture.session));
+    fixture_message(&fixture);
+    session_upstream_starves(&fixture.session, true, fixture.now_ms);
+    ck_assert(session_reads_upstream(&fixture.session));
+}
+END_TEST
+
 START_TEST(what_is_held_leaves_a_half_to_what_was_accepted)
 {
     fixture.budget.bytes_max = 1000;
@@ -294,6 +310,21 @@ START_TEST(both_directions_paused_for_stall_timeout_is_a_mutual_stall)
     fixture_pong(&fixture);
     ck_assert_uint_eq(fixture.session.counters.sent, 1);
     ck_assert_int_eq(fixture_message(&fixture), SESSION_TAKEN);
+}
+END_TEST
+
+START_TEST(a_client_that_starves_and_takes_nothing_is_a_mutual_stall)
+{
+    fixture.settings.inbox_bytes_max = 1000;
+    fixture_open(&fixture);
+    inbox(1000);
+    session_client_starves(&fixture.session, true, fixture.now_ms);
+    uint64_t due_ms = fixture.now_ms + 60000;
+    fixture_timer_at(&fixture, due_ms - 1);
+    ck_assert_int_eq(fixture.session.client, SESSION_CLIENT_OPEN);
+    fixture_timer_at(&fixture, due_ms);
+    ck_assert(fixture.actions.mutual_stall);
+    ck_assert_uint_eq(fixture.actions.client_close.code, 1013);
 }
 END_TEST
 
@@ -681,6 +712,7 @@ int main(void)
     tcase_add_test(tcase, drop_oldest_never_drops_in_the_middle_of_a_frame);
     tcase_add_test(tcase, each_allocation_of_a_session_may_fail);
     tcase_add_test(tcase, who_starves_is_not_read_and_nothing_is_held_against_him);
+    tcase_add_test(tcase, an_upstream_that_owes_pongs_is_read_though_it_starves);
     tcase_add_test(tcase, what_is_held_leaves_a_half_to_what_was_accepted);
     tcase_add_test(tcase, overflow_close_ends_the_client_with_1013_and_keeps_what_was_taken);
     tcase_add_test(tcase, memory_max_pauses_the_client_like_a_full_outbox);
@@ -689,6 +721,7 @@ int main(void)
     tcase_add_test(tcase, inbox_overflow_close_ends_the_client_with_1013);
     tcase_add_test(tcase, nothing_is_held_against_an_upstream_that_is_not_read);
     tcase_add_test(tcase, both_directions_paused_for_stall_timeout_is_a_mutual_stall);
+    tcase_add_test(tcase, a_client_that_starves_and_takes_nothing_is_a_mutual_stall);
     tcase_add_test(tcase, a_mutual_stall_counts_from_when_we_run_again);
     tcase_add_test(tcase, a_client_that_takes_its_inbox_slowly_is_no_mutual_stall);
     tcase_add_test(tcase, the_answer_to_a_close_is_a_receipt);
