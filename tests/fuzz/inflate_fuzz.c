@@ -7,7 +7,7 @@
 
 enum {
     MESSAGE_COUNT_MAX = 8,
-    READ_BYTES_MAX = 65536,    /* of one message, inflated */
+    READ_BYTES_MAX = 16384,    /* of one message, inflated */
     WRITTEN_BYTES_MAX = 150000 /* of one that is sent */
 };
 
@@ -158,28 +158,34 @@ static void check_read(struct fuzz_input *input, const struct terms *terms)
     read_messages(messages, count, terms, SPLIT_NONE, 0);
     read_messages(messages, count, terms, SPLIT_RANDOM, 1);
     read_messages(messages, count, terms, SPLIT_RANDOM, 2);
-    if (inflated_bytes <= 4096)
+    if (inflated_bytes <= 1024)
         read_messages(messages, count, terms, SPLIT_BYTES, 0);
 }
 
 /* ---- writing, and back --------------------------------------------------------------------- */
 
-/* Bytes as they are, bytes from before, and noise. */
+/* Bytes as they are, bytes from before, and noise; the larger counts are rare. */
 static size_t make_payload(struct fuzz_input *input, uint8_t *payload)
 {
+    enum { KIND_END = 255, KIND_NOISE = 192, KIND_MANY = 240, KIND_BEFORE = 64 };
     size_t bytes = 0;
-    while (input->bytes > 0) {
-        uint8_t kind = fuzz_byte(input);
-        size_t count = kind < 64 ? kind + 1u : fuzz_number(input);
-        size_t distance = kind >= 64 && kind < 192 ? fuzz_number(input) + 1u : 0;
+    uint8_t kind;
+    while (input->bytes > 0 && (kind = fuzz_byte(input)) != KIND_END) {
+        size_t count = kind + 1u;
+        size_t distance = 0;
         struct fuzz_chance chance = {.state = kind + bytes};
-        if (kind == 255)
-            break;
-        for (size_t i = 0; i < count && bytes < WRITTEN_BYTES_MAX; i++, bytes++)
-            payload[bytes] = kind < 64                           ? fuzz_byte(input)
-                             : distance > 0 && distance <= bytes ? payload[bytes - distance]
-                             : distance > 0                      ? 0
-                                            : (uint8_t)fuzz_chance_below(&chance, 256);
+        if (kind >= KIND_BEFORE)
+            count = fuzz_number(input) & (kind < KIND_MANY ? 1023 : 65535);
+        if (kind >= KIND_BEFORE && kind < KIND_NOISE)
+            distance = fuzz_number(input) + 1u;
+        for (size_t i = 0; i < count && bytes < WRITTEN_BYTES_MAX; i++, bytes++) {
+            if (kind < KIND_BEFORE)
+                payload[bytes] = fuzz_byte(input);
+            else if (kind < KIND_NOISE)
+                payload[bytes] = distance <= bytes ? payload[bytes - distance] : 0;
+            else
+                payload[bytes] = (uint8_t)fuzz_chance_below(&chance, 256);
+        }
     }
     return bytes;
 }

@@ -29,6 +29,7 @@ struct inflater {
 struct inflater_code {
     uint16_t counts[16];
     uint16_t symbols[320]; /* by length, then by number */
+    unsigned longest;
 };
 
 /* False: the bits are not there. */
@@ -49,7 +50,6 @@ static inline bool inflater_code(struct inflater_code *code, const uint8_t *leng
 {
     unsigned next = 0;
     int left = 1;
-    unsigned longest = 0;
     memset(code, 0, sizeof(*code));
     for (unsigned length = 1; length < 16; length++) {
         left *= 2;
@@ -58,13 +58,13 @@ static inline bool inflater_code(struct inflater_code *code, const uint8_t *leng
                 continue;
             code->symbols[next++] = (uint16_t)i;
             code->counts[length]++;
-            longest = length;
+            code->longest = length;
         }
         left -= code->counts[length];
         if (left < 0)
             return false;
     }
-    return left == 0 || longest == 0 || (may_be_short && longest == 1);
+    return left == 0 || code->longest == 0 || (may_be_short && code->longest == 1);
 }
 
 /* The next symbol; -1: the bits are not there; -2: no symbol has them. */
@@ -83,10 +83,7 @@ static inline int inflater_symbol(struct inflater *inflater, const struct inflat
             return code->symbols[at + value - first];
         at += count;
         first = (first + count) * 2;
-        bool is_longest = true;
-        for (unsigned longer = length + 1; longer < 16; longer++)
-            is_longest = is_longest && code->counts[longer] == 0;
-        if (is_longest)
+        if (length >= code->longest)
             return -2;
     }
     return -2;
@@ -125,7 +122,6 @@ static inline bool inflater_match(struct inflater *inflater, unsigned symbol,
                                   const struct inflater_code *distances, enum inflated *result)
 {
     unsigned length, distance;
-    bool goes_on = true;
     *result = INFLATED_MORE;
     if (!inflater_extra(inflater, symbol - 257, true, &length))
         return false;
@@ -140,16 +136,18 @@ static inline bool inflater_match(struct inflater *inflater, unsigned symbol,
         return false;
     if (distance > inflater->window_bytes)
         inflater->leaves_window = true;
-    for (unsigned i = 0; i < length && goes_on; i++) {
-        if (inflater->written == inflater->written_max)
-            *result = INFLATED_FULL;
-        else if (distance > inflater->written)
-            *result = INFLATED_WRONG;
-        if (*result != INFLATED_MORE)
-            return false;
-        *result = inflater_put(inflater, inflater->out[inflater->written - distance], &goes_on);
+    if (distance > inflater->written) {
+        *result = INFLATED_WRONG;
+        return false;
     }
-    return goes_on;
+    size_t room = inflater->written_max - inflater->written;
+    uint8_t *to = inflater->out + inflater->written;
+    unsigned count = length < room ? length : (unsigned)room;
+    for (unsigned i = 0; i < count; i++)
+        to[i] = to[(ptrdiff_t)i - (ptrdiff_t)distance];
+    inflater->written += count;
+    *result = count < length ? INFLATED_FULL : INFLATED_MORE;
+    return count == length;
 }
 
 static inline bool inflater_coded(struct inflater *inflater, const struct inflater_code *lengths,
@@ -177,6 +175,8 @@ static inline bool inflater_lengths(struct inflater *inflater, const struct infl
     unsigned extra;
     for (unsigned at = 0; at < count;) {
         int symbol = inflater_symbol(inflater, code);
+        if (symbol == -2 && code->longest == 0)
+            symbol = 0; /* zlib finds out at the end that there was no code at all */
         *result = symbol == -1 ? INFLATED_MORE : INFLATED_WRONG;
         if (symbol < 0 || (symbol == 16 && at == 0))
             return false;
