@@ -79,7 +79,7 @@ static enum outcome read_message(struct deflate_reader *reader, const struct mes
         } while (result == DEFLATE_MORE && done <= message->inflated_bytes);
         expect(result != DEFLATE_OK || bytes == 0);
         free(piece);
-        if (result == DEFLATE_MORE)
+        if (done > message->inflated_bytes)
             return OUTCOME_FULL;
     }
     do
