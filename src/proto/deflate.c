@@ -157,7 +157,7 @@ enum deflate_result deflate_read_end(struct deflate_reader *reader, uint8_t *out
     *written = 0;
     if (!reader->is_in_message && !reader_begin(reader))
         return DEFLATE_ERR_MEMORY;
-    if (!reader->has_ended) {
+    if (!reader->has_ended || reader->tail_done > 0) {
         const uint8_t *rest = tail + reader->tail_done;
         size_t rest_bytes = sizeof(tail) - reader->tail_done;
         result = deflate_read(reader, &rest, &rest_bytes, out, out_bytes, written);
