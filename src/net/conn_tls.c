@@ -229,6 +229,11 @@ static void fail(struct conn_tls *tls)
     unsigned long code = ERR_peek_last_error();
     long verdict = SSL_get_verify_result(tls->ssl);
     tls->end = CONN_TLS_FAILED;
+    if (tls_error_is_of_memory() || verdict == X509_V_ERR_OUT_OF_MEM) {
+        tls->end = CONN_TLS_NO_MEMORY;
+        tls->why = "no memory";
+        return;
+    }
     if (tls->context->verifies && verdict != X509_V_OK) {
         tls->end = CONN_TLS_UNTRUSTED;
         tls->why = X509_verify_cert_error_string(verdict);
@@ -436,8 +441,7 @@ void conn_tls_say_goodbye(struct conn *conn)
 {
     struct conn_tls *tls = conn->tls;
     tls->conn = conn;
-    if (!tls->is_ready || tls->is_torn || !conn_is_flushed(conn) || tls->end == CONN_TLS_FAILED ||
-        tls->end == CONN_TLS_UNTRUSTED)
+    if (!tls->is_ready || tls->is_torn || !conn_is_flushed(conn) || tls->end > CONN_TLS_CLOSED)
         return;
     ERR_clear_error();
     tls->is_writing = true;

@@ -37,12 +37,13 @@ bool conn_tls_is_ready(const struct conn_tls *tls);
 
 enum conn_tls_end {
     CONN_TLS_GOES_ON,
-    CONN_TLS_CLOSED,   /* the peer has said that nothing follows */
-    CONN_TLS_FAILED,   /* the peer breaks TLS, or has sent an alert */
-    CONN_TLS_UNTRUSTED /* its certificate was refused */
+    CONN_TLS_CLOSED,    /* the peer has said that nothing follows */
+    CONN_TLS_FAILED,    /* the peer breaks TLS, or has sent an alert */
+    CONN_TLS_UNTRUSTED, /* its certificate was refused */
+    CONN_TLS_NO_MEMORY  /* of ours: it says nothing about the peer */
 };
 
-/* How it ended; why: for the last two, OpenSSL's reason, valid for ever. */
+/* How it ended; why: for the last three, OpenSSL's reason, valid for ever. */
 enum conn_tls_end conn_tls_end(const struct conn_tls *tls, const char **why);
 
 /* What was agreed on, for the log.  Once it is ready. */

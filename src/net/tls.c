@@ -17,6 +17,16 @@
 
 #include "config/config.h"
 
+bool tls_error_is_of_memory(void)
+{
+    bool is_of_memory = false;
+    unsigned long code;
+    while ((code = ERR_get_error()) != 0)
+        if (ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE)
+            is_of_memory = true;
+    return is_of_memory;
+}
+
 /* ---- what is wrong with a file ------------------------------------------------------------- */
 
 __attribute__((format(printf, 2, 3))) static bool fail(struct tls_error *error, const char *format,
@@ -94,6 +104,65 @@ static bool load_identity(SSL_CTX *ssl_context, const char *cert_key, const char
     return (is_loaded && SSL_CTX_check_private_key(ssl_context) == 1) || fail_ssl(error);
 }
 
+/* What OpenSSL makes of a certificate when it first takes it apart, and keeps. */
+struct parts {
+    int is_right;
+    int key_bits;
+    long path_length;
+    uint32_t flags;
+    uint32_t key_usage;
+    uint32_t extended_key_usage;
+    bool has_key_id;
+    bool has_authority_key_id;
+};
+
+static struct parts take_apart(X509 *certificate)
+{
+    EVP_PKEY *key = X509_get0_pubkey(certificate);
+    return (struct parts){.is_right = X509_check_purpose(certificate, -1, 0),
+                          .key_bits = key ? EVP_PKEY_get_security_bits(key) : 0,
+                          .path_length = X509_get_pathlen(certificate),
+                          .flags = X509_get_extension_flags(certificate),
+                          .key_usage = X509_get_key_usage(certificate),
+                          .extended_key_usage = X509_get_extended_key_usage(certificate),
+                          .has_key_id = X509_get0_subject_key_id(certificate),
+                          .has_authority_key_id = X509_get0_authority_key_id(certificate)};
+}
+
+static bool are_same(const struct parts *one, const struct parts *other)
+{
+    return one->is_right == other->is_right && one->key_bits == other->key_bits &&
+           one->path_length == other->path_length && one->flags == other->flags &&
+           one->key_usage == other->key_usage &&
+           one->extended_key_usage == other->extended_key_usage &&
+           one->has_key_id == other->has_key_id &&
+           one->has_authority_key_id == other->has_authority_key_id;
+}
+
+/*
+ * What there is no memory for just then is missing for good, mostly without an error: whoever the
+ * authority vouches for would be untrusted until the next reload.  So each is read twice.  One that
+ * is odd by itself is odd both times, and stays: it vouches for nobody.
+ */
+static bool take_authorities_apart(SSL_CTX *ssl_context, struct tls_error *error)
+{
+    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(SSL_CTX_get_cert_store(ssl_context));
+    for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+        X509 *certificate = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+        if (!certificate)
+            continue; /* a list of revoked ones */
+        X509 *again = X509_dup(certificate);
+        if (!again)
+            return fail(error, "no memory");
+        struct parts parts = take_apart(certificate);
+        struct parts parts_again = take_apart(again);
+        X509_free(again);
+        if (!are_same(&parts, &parts_again))
+            return fail(error, "no memory");
+    }
+    return true;
+}
+
 static bool load_authorities(SSL_CTX *ssl_context, const char *key, const char *path,
                              struct tls_error *error)
 {
@@ -102,7 +171,9 @@ static bool load_authorities(SSL_CTX *ssl_context, const char *key, const char *
     if (SSL_CTX_load_verify_file(ssl_context, path) != 1)
         return fail_ssl(error);
     ERR_clear_error(); /* the end of the file is one, too */
-    return true;
+    bool is_loaded = take_authorities_apart(ssl_context, error);
+    ERR_clear_error();
+    return is_loaded;
 }
 
 /* A list in one file: OpenSSL would read its folder of many at each handshake. */
@@ -118,6 +189,53 @@ static bool load_system_authorities(SSL_CTX *ssl_context, const char *key, struc
     error->path = "";
     return fail(error, "this system has no list of authorities: install ca-certificates, or name "
                        "a file");
+}
+
+/* ---- what is verified ---------------------------------------------------------------------- */
+
+static X509 *copy(const X509 *certificate)
+{
+    return X509_dup((X509 *)certificate); /* it only reads it */
+}
+
+/* Once more, with everything read anew.  False also when there is no memory to begin with. */
+static bool is_refused_again(X509_STORE_CTX *verification)
+{
+    X509_STORE_CTX *again = X509_STORE_CTX_new();
+    X509 *certificate = X509_dup(X509_STORE_CTX_get0_cert(verification));
+    STACK_OF(X509) *others =
+        sk_X509_deep_copy(X509_STORE_CTX_get0_untrusted(verification), copy, X509_free);
+    bool is_refused = false;
+    if (again && certificate && others &&
+        X509_STORE_CTX_init(again, X509_STORE_CTX_get0_store(verification), certificate, others) &&
+        X509_VERIFY_PARAM_set1(X509_STORE_CTX_get0_param(again),
+                               X509_STORE_CTX_get0_param(verification)))
+        is_refused = X509_verify_cert(again) != 1;
+    X509_STORE_CTX_free(again);
+    X509_free(certificate);
+    sk_X509_pop_free(others, X509_free);
+    return is_refused;
+}
+
+/*
+ * A lack of memory has as many names as there are steps: a bad signature, a malformed date, another
+ * name.  It says nothing about the peer, who is refused for this time.
+ */
+static int on_verify(X509_STORE_CTX *verification, void *unused)
+{
+    (void)unused;
+    if (X509_verify_cert(verification) == 1)
+        return 1;
+    if (X509_STORE_CTX_get_error(verification) == X509_V_ERR_UNSPECIFIED ||
+        !is_refused_again(verification))
+        X509_STORE_CTX_set_error(verification, X509_V_ERR_OUT_OF_MEM);
+    return 0;
+}
+
+static void verify_peers(SSL_CTX *ssl_context, int mode)
+{
+    SSL_CTX_set_verify(ssl_context, mode, NULL);
+    SSL_CTX_set_cert_verify_callback(ssl_context, on_verify, NULL);
 }
 
 /* ---- contexts ------------------------------------------------------------------------------ */
@@ -178,7 +296,7 @@ static bool fill_clients(struct tls_context *context, const struct config_client
     if (!names)
         return fail_ssl(error);
     SSL_CTX_set_client_CA_list(ssl_context, names);
-    SSL_CTX_set_verify(ssl_context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    verify_peers(ssl_context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT);
     /* A client that resumes shows no certificate: here it must, each time. */
     SSL_CTX_set_options(ssl_context, SSL_OP_NO_TICKET);
     SSL_CTX_set_num_tickets(ssl_context, 0);
@@ -208,7 +326,7 @@ static bool fill_upstream(struct tls_context *context, const struct config_upstr
     context->verifies = tls->verify;
     if (!tls->verify)
         return true;
-    SSL_CTX_set_verify(ssl_context, SSL_VERIFY_PEER, NULL);
+    verify_peers(ssl_context, SSL_VERIFY_PEER);
     if (tls->ca[0] == '\0')
         return load_system_authorities(ssl_context, "upstream.tls.ca", error);
     /* Whoever the file names is trusted, also an authority in the middle of a chain. */

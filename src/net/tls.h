@@ -59,6 +59,9 @@ void tls_pair_clear(struct tls_pair *pair);
 struct tls_context *tls_context_hold(struct tls_context *context); /* NULL is allowed */
 void tls_context_release(struct tls_context *context);             /* NULL is allowed */
 
+/* OpenSSL's errors since they were last cleared are taken: was one of them a lack of memory? */
+bool tls_error_is_of_memory(void);
+
 /*
  * A connection to the server of this host and port, with the check of its name, and with its last
  * session if there is one.  server is filled in, and must live as long as the connection: the

@@ -218,6 +218,8 @@ static enum cause end_cause(struct net_session *net, int error)
         return CAUSE_TLS_FAILED;
     case CONN_TLS_UNTRUSTED:
         return CAUSE_TLS_UNTRUSTED;
+    case CONN_TLS_NO_MEMORY:
+        return CAUSE_NO_RESOURCES;
     case CONN_TLS_GOES_ON: /* so it was TCP that ended */
     case CONN_TLS_CLOSED:
         break;

@@ -18,7 +18,7 @@ from lives import Fault, Peers, live
 from soaking import long_or_short, say
 from wskeepd_process import WSKEEPD_FAULTS
 
-SAMPLES = long_or_short(1500, 12)  #: of one kind
+SAMPLES = long_or_short(1500, 12)  #: of one kind, at most
 
 pytestmark = pytest.mark.skipif(not WSKEEPD_FAULTS.exists(), reason="wskeepd_faults is not built")
 
@@ -51,10 +51,14 @@ def peers(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Pe
 
 
 def picks(count: int) -> list[int]:
-    """All of them, or some from the first to the last."""
+    """All of them, or some from the first to the last: the same ones, though the count of a life
+    depends on what meets what."""
     if count <= SAMPLES:
         return list(range(1, count + 1))
-    return sorted({1 + round(i * (count - 1) / (SAMPLES - 1)) for i in range(SAMPLES)})
+    step = 1
+    while count // step >= SAMPLES:
+        step *= 2
+    return [1, *range(step, count + 1, step)]
 
 
 def fail_each(peers: Peers, folder: pathlib.Path, kind: str, error: int, times: int) -> None:
