@@ -191,53 +191,6 @@ static bool load_system_authorities(SSL_CTX *ssl_context, const char *key, struc
                        "a file");
 }
 
-/* ---- what is verified ---------------------------------------------------------------------- */
-
-static X509 *copy(const X509 *certificate)
-{
-    return X509_dup((X509 *)certificate); /* it only reads it */
-}
-
-/* Once more, with everything read anew.  False also when there is no memory to begin with. */
-static bool is_refused_again(X509_STORE_CTX *verification)
-{
-    X509_STORE_CTX *again = X509_STORE_CTX_new();
-    X509 *certificate = X509_dup(X509_STORE_CTX_get0_cert(verification));
-    STACK_OF(X509) *others =
-        sk_X509_deep_copy(X509_STORE_CTX_get0_untrusted(verification), copy, X509_free);
-    bool is_refused = false;
-    if (again && certificate && others &&
-        X509_STORE_CTX_init(again, X509_STORE_CTX_get0_store(verification), certificate, others) &&
-        X509_VERIFY_PARAM_set1(X509_STORE_CTX_get0_param(again),
-                               X509_STORE_CTX_get0_param(verification)))
-        is_refused = X509_verify_cert(again) != 1;
-    X509_STORE_CTX_free(again);
-    X509_free(certificate);
-    sk_X509_pop_free(others, X509_free);
-    return is_refused;
-}
-
-/*
- * A lack of memory has as many names as there are steps: a bad signature, a malformed date, another
- * name.  It says nothing about the peer, who is refused for this time.
- */
-static int on_verify(X509_STORE_CTX *verification, void *unused)
-{
-    (void)unused;
-    if (X509_verify_cert(verification) == 1)
-        return 1;
-    if (X509_STORE_CTX_get_error(verification) == X509_V_ERR_UNSPECIFIED ||
-        !is_refused_again(verification))
-        X509_STORE_CTX_set_error(verification, X509_V_ERR_OUT_OF_MEM);
-    return 0;
-}
-
-static void verify_peers(SSL_CTX *ssl_context, int mode)
-{
-    SSL_CTX_set_verify(ssl_context, mode, NULL);
-    SSL_CTX_set_cert_verify_callback(ssl_context, on_verify, NULL);
-}
-
 /* ---- contexts ------------------------------------------------------------------------------ */
 
 static struct tls_context *context_new(const SSL_METHOD *method, const char *server_name)
@@ -296,7 +249,7 @@ static bool fill_clients(struct tls_context *context, const struct config_client
     if (!names)
         return fail_ssl(error);
     SSL_CTX_set_client_CA_list(ssl_context, names);
-    verify_peers(ssl_context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT);
+    SSL_CTX_set_verify(ssl_context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     /* A client that resumes shows no certificate: here it must, each time. */
     SSL_CTX_set_options(ssl_context, SSL_OP_NO_TICKET);
     SSL_CTX_set_num_tickets(ssl_context, 0);
@@ -326,7 +279,7 @@ static bool fill_upstream(struct tls_context *context, const struct config_upstr
     context->verifies = tls->verify;
     if (!tls->verify)
         return true;
-    verify_peers(ssl_context, SSL_VERIFY_PEER);
+    SSL_CTX_set_verify(ssl_context, SSL_VERIFY_PEER, NULL);
     if (tls->ca[0] == '\0')
         return load_system_authorities(ssl_context, "upstream.tls.ca", error);
     /* Whoever the file names is trusted, also an authority in the middle of a chain. */
