@@ -527,7 +527,7 @@ def test_every_byte_is_forwarded_or_refused(scene: Scene) -> None:
     upstream.wait_for_requests(len(sent))
     got = [dict(fields)["x-tag"] for _, fields in upstream.requests]
     assert sorted(got) == sorted(sent)
-    assert {len(fields) for _, fields in upstream.requests} == {6}
+    assert {len(fields) for _, fields in upstream.requests} == {7}
 
 
 def test_header_that_is_for_us_only_is_not_forwarded(scene: Scene) -> None:
