@@ -205,6 +205,7 @@ void linger_take(struct worker *worker, struct conn *conn, struct message_reader
         lingering->awaits_close = true;
         lingering->reader = *reader;
         *reader = (struct message_reader){0};
+        message_reader_skip_data(&lingering->reader); /* what it holds is counted nowhere here */
     }
     conn_set_reading(&lingering->conn, true);
     if (conn_is_flushed(&lingering->conn)) {

@@ -56,6 +56,12 @@ void message_reader_clear(struct message_reader *reader)
     deflate_reader_clear(&reader->deflate);
 }
 
+void message_reader_skip_data(struct message_reader *reader)
+{
+    message_reader_clear(reader);
+    reader->skips_data = true;
+}
+
 bool message_reader_has_ended(const struct message_reader *reader)
 {
     return reader->failed;
@@ -367,11 +373,24 @@ static enum message_event read_deflated(struct message_reader *reader, uint8_t *
     return give_message(reader, reader->buffer, reader->buffer_bytes, message);
 }
 
+static size_t skip_data(struct message_reader *reader, size_t data_bytes)
+{
+    size_t bytes = data_bytes < reader->frame_left ? data_bytes : (size_t)reader->frame_left;
+    reader->frame_left -= bytes;
+    reader->in_frame = reader->frame_left > 0;
+    reader->in_message = reader->in_frame || !reader->header.fin;
+    return bytes;
+}
+
 static enum message_event read_payload(struct message_reader *reader, uint8_t *data,
                                        size_t data_bytes, size_t *taken, struct message *message)
 {
     if (frame_opcode_is_control(reader->header.opcode))
         return read_control(reader, data, data_bytes, taken, message);
+    if (reader->skips_data) {
+        *taken = skip_data(reader, data_bytes);
+        return MESSAGE_NEED_MORE;
+    }
     if (reader->message_deflated)
         return read_deflated(reader, data, data_bytes, taken, message);
     bool whole = reader->header.fin && reader->fragment_count == 1 && !reader->buffer &&

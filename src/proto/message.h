@@ -53,6 +53,7 @@ struct message_reader {
     bool in_message;   /* a fragmented message has begun: only continuations may follow */
     bool message_text; /* of the message in parts: check UTF-8 */
     bool message_deflated;
+    bool skips_data;
     bool failed; /* an error was reported, or a Close: nothing more comes out */
     struct utf8 utf8;
     enum frame_opcode message_opcode;
@@ -77,6 +78,10 @@ void message_reader_inflate(struct message_reader *reader, unsigned window_bits,
 
 /* Nothing came for a while: give back what the next message does not need. */
 void message_reader_rest(struct message_reader *reader);
+
+/* From now on only control frames and errors come out, and no memory is held: messages are passed
+ * over, also the rest of one that has begun. */
+void message_reader_skip_data(struct message_reader *reader);
 
 /* Give back all memory.  The reader may be cleared twice. */
 void message_reader_clear(struct message_reader *reader);
