@@ -282,6 +282,31 @@ START_TEST(a_whole_frame_is_handed_out_where_it_stands)
 }
 END_TEST
 
+START_TEST(a_reader_that_skips_data_holds_none_and_finds_the_control_frames)
+{
+    masked = true;
+    wire_bytes = 0;
+    add_frame(0x01, "ab", 2);
+    add_frame(0x00, "cd", 2);
+    add_frame(0x89, "p", 1);
+    add_frame(0x80, "ef", 2);
+    add_frame(0x82, "whole", 5);
+    add_frame(0x88, "", 0);
+    start(60, 3);
+    size_t begun = 10; /* the first frame, and a part of the second one's header */
+    for (size_t i = 0; i < begun; i++)
+        arrive(wire + i, 1);
+    ck_assert_uint_gt(message_reader_heap_bytes(&reader), 0);
+    message_reader_skip_data(&reader);
+    for (size_t i = begun; i < wire_bytes; i++) {
+        ck_assert_uint_eq(message_reader_heap_bytes(&reader), 0);
+        arrive(wire + i, 1);
+    }
+    ck_assert_str_eq(heard, "ping(p) close(1005 ) ");
+    ck_assert(message_reader_has_ended(&reader));
+}
+END_TEST
+
 START_TEST(a_reader_is_idle_between_messages_and_nowhere_else)
 {
     masked = true;
@@ -452,6 +477,7 @@ int main(void)
     LOOP(what_cannot_become_right_is_refused_at_once, fast);
     LOOP(a_message_of_any_size_comes_in_pieces_of_any_size, sizes);
     tcase_add_test(tcase, a_whole_frame_is_handed_out_where_it_stands);
+    tcase_add_test(tcase, a_reader_that_skips_data_holds_none_and_finds_the_control_frames);
     tcase_add_test(tcase, a_reader_is_idle_between_messages_and_nowhere_else);
     tcase_add_loop_test(tcase, memory_is_taken_for_what_came_and_not_for_what_was_announced, 0, 2);
     tcase_add_test(tcase, a_message_never_takes_more_than_four_times_what_came);
