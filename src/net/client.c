@@ -583,8 +583,9 @@ static bool read_once(struct net_session *net)
     struct worker *worker = net->worker;
     int error;
     struct conn *conn = &net->client.conn;
-    ssize_t got = conn_read(conn, worker->receive_buffer,
-                            compression_read_bytes_max(&net->client.compression, conn), &error);
+    ssize_t got =
+        conn_read(conn, worker->receive_buffer,
+                  compression_read_bytes_max(net->client.compression.is_on, conn), &error);
     relay_touch(net);
     if (got == -1)
         return false; /* or bytes that were TLS's own */

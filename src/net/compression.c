@@ -32,9 +32,9 @@ void compression_end(struct compression *compression)
     *compression = (struct compression){.is_on = false};
 }
 
-size_t compression_read_bytes_max(const struct compression *compression, const struct conn *conn)
+size_t compression_read_bytes_max(bool may_be_deflated, const struct conn *conn)
 {
-    if (!compression->is_on)
+    if (!may_be_deflated)
         return WORKER_RECEIVE_BYTES;
     return conn->tls ? TLS_READ_BYTES : PLAIN_READ_BYTES;
 }

@@ -35,7 +35,7 @@ static inline void compression_used(struct compression *compression, uint64_t no
  * How much may be read at a time.  A deflated byte stands for up to 1032: a full receive buffer
  * would become 256 MiB before anyone asks whether there is room.
  */
-size_t compression_read_bytes_max(const struct compression *compression, const struct conn *conn);
+size_t compression_read_bytes_max(bool may_be_deflated, const struct conn *conn);
 
 /* When compression_timer() has something to do. */
 uint64_t compression_deadline_ms(const struct compression *compression);

@@ -563,6 +563,14 @@ static void received(struct net_session *net, uint8_t *data, size_t bytes)
     }
 }
 
+/* What comes with the 101 may be deflated already. */
+static size_t read_bytes_max(const struct net_session *net)
+{
+    const struct upstream *upstream = &net->upstream;
+    return compression_read_bytes_max(
+        upstream->stage != UPSTREAM_OPEN || upstream->compression.is_on, &upstream->conn);
+}
+
 /* Something came: is the server who it should be?  True: it is, and was asked. */
 static bool continue_securing(struct net_session *net)
 {
@@ -604,8 +612,7 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
         return;
     }
     struct conn *conn = &net->upstream.conn;
-    ssize_t got = conn_read(conn, worker->receive_buffer,
-                            compression_read_bytes_max(&net->upstream.compression, conn), &error);
+    ssize_t got = conn_read(conn, worker->receive_buffer, read_bytes_max(net), &error);
     bool goes_on = got > 0 || got == -1;
     relay_touch(net); /* also for bytes that were TLS's own: it counts what a poll brought */
     if (goes_on && net->upstream.stage == UPSTREAM_SECURING && !continue_securing(net))
