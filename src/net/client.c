@@ -762,7 +762,8 @@ uint64_t client_deadline_ms(const struct net_session *net)
         due_ms = compression_deadline_ms(&client->compression);
     if (waits_for_room(net) && net->worker->now_ms + CLIENT_LOOK_MS < due_ms)
         due_ms = net->worker->now_ms + CLIENT_LOOK_MS;
-    if (client->paused_ms != 0 && !client->pause_is_logged)
+    if (client->paused_ms != 0 && !client->pause_is_logged &&
+        client->paused_ms + CLIENT_PAUSE_LOGGED_MS < due_ms)
         due_ms = client->paused_ms + CLIENT_PAUSE_LOGGED_MS;
     if (client->kept.has_message && session_has_room(&net->core) &&
         net->worker->now_ms + CLIENT_RETRY_MS < due_ms)
