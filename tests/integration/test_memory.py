@@ -400,3 +400,31 @@ def test_pongs_behind_a_message_are_read(scene: Scene) -> None:
     wait_until(lambda: len(server.messages) == count, kept.daemon.tail)
     client.send_close(1000)
     assert client.read_until(CLOSE).close_code == 1000
+
+
+def test_client_that_ends_while_it_is_paused_is_noticed_soon(scene: Scene) -> None:
+    """Nothing else wakes its session; and that a pause is long enough for the log is no reason to
+    look later."""
+    over = threading.Event()
+
+    def script(connection: RawServerConnection) -> None:
+        connection.upgrade()
+        over.wait(60)
+
+    server = scene.raw_server(script)
+    kept = scene.keep(
+        server.url,
+        client={"heartbeat": {"interval": "never"}},
+        heartbeat={"interval": "1h", "timeout": "1h", "stall_timeout": "never"},
+        delivery={"ack_timeout": "1h", "max_messages": 1},
+        session={"drain_timeout": "100ms"},
+    )
+    client = RawClient(kept.port)
+    client.handshake()
+    kept.wait_open(server)
+    client.write((head(100_000) + bytes(100_000)) * 2)
+    client.wait_read()
+    client.reset()
+    kept.daemon.wait_for("session-end", cause="client-lost")
+    over.set()
+    assert kept.daemon.find("client-paused") == []
