@@ -26,7 +26,7 @@ PATIENCE_S = 20
 
 #: What ends a conversation badly says so in the log, by one of these events.
 NAMING = {"client-refused", "client-close", "given-up", "session-end", "accept-paused",
-          "client-dropped", "client-tls-failed"}
+          "client-dropped", "client-left", "client-tls-failed"}
 
 
 @dataclass

@@ -98,7 +98,7 @@ class NodeServer(Server):
         subprotocols: Optional[Sequence[str]] = None,
         push: Optional[dict[str, int]] = None,
         tls: Optional[dict[str, str]] = None,
-        deflate: Any = True,
+        deflate: Any = False,
     ) -> None:
         """push: `count` numbered messages of `size` characters, sent to each connection at once.
 
@@ -187,7 +187,7 @@ class NodeClient:
         headers: Optional[dict[str, str]] = None,
         reading: bool = True,
         ca: Optional[str] = None,
-        deflate: Any = True,
+        deflate: Any = False,
     ) -> None:
         self.messages: list[Message] = []
         self.subprotocol: Optional[str] = None

@@ -26,7 +26,10 @@ class Setting:
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
-        self.servers = {k: scene.server(k, echo=True, subprotocols=SUBPROTOCOLS) for k in KINDS}
+        self.servers = {
+            kind: scene.server(kind, echo=True, subprotocols=SUBPROTOCOLS, deflate=True)
+            for kind in KINDS
+        }
         self.urls: dict[str, list[str]] = {}
         links = []
         for kind, server in self.servers.items():
@@ -63,7 +66,7 @@ class Talk:
         client_kind, server_kind = pair
         self.server: AnyServer = setting.servers[server_kind]
         before = len(self.server.conversations)
-        self.client: AnyClient = setting.scene.client(url, client_kind, **options)
+        self.client: AnyClient = setting.scene.client(url, client_kind, deflate=True, **options)
         # A message there and back, so that both ends are open.
         self.client.send("first")
         wait_until(lambda: len(self.client.messages) == 1, "the first echo")

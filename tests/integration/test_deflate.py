@@ -138,7 +138,7 @@ def test_websockets_server(scene: Scene, name: str) -> None:
     """python's websockets upstream, in each of its ways; the client's side is plain."""
     server = scene.websockets_server(echo=True, deflate=WEBSOCKETS_SERVERS[name])
     kept = scene.keep(server.url)
-    client = scene.websockets_client(kept.url)
+    client = scene.websockets_client(kept.url, deflate=True)
     assert client.extensions == ""  # it offers; off is the default
     check_both_ways(kept, scene, server, client)
     assert server.conversations[0].headers["sec-websocket-extensions"] == OFFER
@@ -153,7 +153,7 @@ def test_node_server(scene: Scene, name: str) -> None:
 
 
 CLIENTS: dict[str, tuple[str, Any]] = {
-    "websockets as it is": ("websockets", None),
+    "websockets as it is": ("websockets", True),
     "websockets, no takeover": (
         "websockets",
         ClientPerMessageDeflateFactory(
@@ -182,7 +182,7 @@ CLIENTS: dict[str, tuple[str, Any]] = {
 def test_clients(scene: Scene, name: str, upstream: str) -> None:
     """Clients that offer it, and are accepted; the two sides know nothing of each other."""
     kind, deflate = CLIENTS[name]
-    server = scene.websockets_server(echo=True)
+    server = scene.websockets_server(echo=True, deflate=True)
     kept = scene.keep(
         server.url, client={"compression": "accept"}, upstream={"compression": upstream}
     )
@@ -197,7 +197,7 @@ def test_clients(scene: Scene, name: str, upstream: str) -> None:
 @pytest.mark.parametrize("size", [100_000, 16 * MIB])
 def test_large_messages_while_the_server_does_not_read(scene: Scene, size: int) -> None:
     """Frames that are made whole, and written in pieces whenever there is room."""
-    server = scene.websockets_server(reading=False)
+    server = scene.websockets_server(reading=False, deflate=True)
     kept = scene.keep(server.url, heartbeat={"timeout": "60s"}, delivery={"ack_timeout": "120s"})
     client = scene.websockets_client(kept.url)
     kept.wait_open(server)

@@ -252,7 +252,7 @@ def test_name_that_hangs_and_holds_nobody_up(names: NameServer, inside: Scene) -
     inside.client(fine["listen"])
     daemon.wait_for_move("open", link="fine")
     assert names.asked.count(NAME) == 1
-    assert sum(names.asked.count(name) for name in hanging) == 1
+    assert {name for name in hanging if name in names.asked} == {hanging[0]}  # glibc may ask again
     assert thread_count(daemon) <= 1 + THREADS_MAX
     # SIGTERM, while a look-up hangs: the scene checks that it ends, and with 0.
 

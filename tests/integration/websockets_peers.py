@@ -28,8 +28,11 @@ class Refused(Exception):
         self.status = status
 
 
-def _extension(deflate: Optional[Any]) -> dict[str, Any]:
-    return {} if deflate is None else {"compression": None, "extensions": [deflate]}
+def _extension(deflate: Any) -> dict[str, Any]:
+    """False: no permessage-deflate; True: the library's own; else what makes the extension."""
+    if deflate is True:
+        return {}
+    return {"compression": None, **({"extensions": [deflate]} if deflate else {})}
 
 
 class WebsocketsServer(Server):
@@ -45,9 +48,9 @@ class WebsocketsServer(Server):
         subprotocols: Optional[Sequence[str]] = None,
         reading: bool = True,
         tls: Optional[ssl.SSLContext] = None,
-        deflate: Optional[Any] = None,
+        deflate: Any = False,
     ) -> None:
-        """deflate: a ServerPerMessageDeflateFactory instead of the library's usual one."""
+        """deflate: True, or a ServerPerMessageDeflateFactory."""
         super().__init__()
         self._loop = loop
         self._deflate = deflate
@@ -192,9 +195,9 @@ class WebsocketsClient:
         unix_path: Optional[str] = None,
         open_timeout_s: float = DEADLINE_S,
         tls: Optional[ssl.SSLContext] = None,
-        deflate: Optional[Any] = None,
+        deflate: Any = False,
     ) -> None:
-        """deflate: a ClientPerMessageDeflateFactory instead of the library's usual one."""
+        """deflate: True, or a ClientPerMessageDeflateFactory."""
         self._loop = loop
         self._echo = echo
         self.messages: list[Message] = []
