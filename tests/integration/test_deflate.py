@@ -86,7 +86,7 @@ def packed(data: bytes) -> bytes:
 SIZES = (1, 100, 127, 128, 129, 300, 1023, 1024, 4000, 17000, 70_000, 300_000)
 
 WEBSOCKETS_SERVERS: dict[str, Any] = {
-    "as it is": None,
+    "as it is": True,
     "no takeover": ServerPerMessageDeflateFactory(
         server_no_context_takeover=True, client_no_context_takeover=True
     ),

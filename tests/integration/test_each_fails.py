@@ -16,9 +16,9 @@ import pytest
 from certificates import Authority
 from lives import Fault, Peers, live
 from soaking import long_or_short, say
-from wskeepd_process import WSKEEPD_FAULTS
+from wskeepd_process import WSKEEPD_FAULTS, is_sanitized
 
-SAMPLES = long_or_short(1500, 12)  #: of one kind, at most
+SAMPLES = long_or_short(1500, 6 if is_sanitized() else 12)  #: of one kind, at most
 
 pytestmark = pytest.mark.skipif(not WSKEEPD_FAULTS.exists(), reason="wskeepd_faults is not built")
 
