@@ -179,8 +179,12 @@ enum session_take session_client_message(struct session *session, enum frame_opc
         if (session->client == SESSION_CLIENT_CLOSED)
             session->client_deadline_ms = now_ms + SESSION_CLOSE_WAIT_MS; /* its Close follows */
         return SESSION_TAKEN;
-    case OUTBOX_ERR_TOO_BIG: /* a reload made max_bytes smaller than what this client may send */
-        return session_refuse_message(session, CLOSE_TOO_BIG, "wskeep: over max_bytes",
+    case OUTBOX_ERR_TOO_BIG: /* a reload made max_bytes smaller than what this client may send, or
+                                 all that memory_max allows is less than one message */
+        return session_refuse_message(session, CLOSE_TOO_BIG,
+                                      payload_bytes > session->settings->outbox_bytes_max
+                                          ? "wskeep: over max_bytes"
+                                          : "wskeep: over memory_max",
                                       payload_bytes, now_ms, actions);
     case OUTBOX_FULL:
         if (overflow == OVERFLOW_CLOSE)

@@ -198,6 +198,7 @@ void client_break_off(struct net_session *net, const struct close_frame *close, 
 {
     client_do_close(net, close, true);
     client_lose(net, cause);
+    report_client_close(net, close);
 }
 
 /* ---- what comes in ------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from frames import BINARY, CLOSE, encode
 from messages import numbered
 from polling import wait_until
 from raw_peers import RawServerConnection
@@ -193,3 +194,15 @@ def test_level_is_a_threshold(scene: Scene, level: str, shown: set[str]) -> None
     daemon.expect_end(0)
     assert {event["level"] for event in daemon.events} <= shown
     assert daemon.stray_lines == []
+
+
+def test_client_that_is_closed_for_what_it_did(scene: Scene) -> None:
+    """The code and the reason that it got are in the log, too."""
+    kept = scene.keep(scene.websockets_server().url)
+    client = scene.raw_client(kept.port)
+    client.handshake()
+    client.write(encode(BINARY, b"not masked"))
+    close = client.read_until(CLOSE)
+    event = kept.daemon.wait_for("client-close", cause="protocol-error")
+    assert (event["code"], event["reason"]) == (close.close_code, close.close_reason)
+    assert close.close_code == 1002

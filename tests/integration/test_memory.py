@@ -97,6 +97,15 @@ def test_half_messages_cannot_fill_the_memory(scene: Scene) -> None:
     check_memory(kept, 16 * MIB)
 
 
+def test_message_over_memory_max_is_named(scene: Scene) -> None:
+    """What can never be kept is refused at once, and with the name of the limit."""
+    link = scene.link(scene.websockets_server().url)
+    kept = Kept(scene.start(link, memory_max="1MiB"), link)
+    client = scene.websockets_client(kept.url)
+    client.send(bytes(2 * MIB))
+    assert client.wait_closed() == (1009, "wskeep: over memory_max")
+
+
 def test_half_message_waits_for_what_leaves(scene: Scene) -> None:
     """While outboxes hold the memory a message that is not whole is not read; later it arrives."""
     server = scene.websockets_server()

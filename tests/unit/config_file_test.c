@@ -26,9 +26,9 @@ static void folder_make(void)
 
 static void folder_remove(void)
 {
-    static const char *const names[] = {
-        "links.d/a.yaml", "links.d/b.yaml", "links.d/.c.yaml", "links.d/d.yml",
-        "links.d",        "w.yaml",         "value",           "fifo"};
+    static const char *const names[] = {"links.d/a.yaml", "links.d/b.yaml", "links.d/.c.yaml",
+                                        "links.d/d.yml",  "links.d",        "w.yaml",
+                                        "value",          "fifo",           "token"};
     char path[128];
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
