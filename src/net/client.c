@@ -150,16 +150,22 @@ void client_do_answer(struct net_session *net)
     client->stage = CLIENT_OPEN;
 }
 
-void client_do_refuse(struct net_session *net, unsigned status, const char *why)
+static void refuse(struct net_session *net, unsigned status, const char *why,
+                   struct http_text shown)
 {
     struct client *client = &net->client;
     char head[CLIENT_HEAD_BYTES_MAX];
     if (client->stage != CLIENT_HEAD && client->stage != CLIENT_WAITING)
         return;
-    report_client_refused(net, status, why);
+    report_client_refused(net, status, why, shown);
     size_t bytes = handshake_build_refusal(status, why, head, sizeof(head));
     gather_copy(&net->worker->gather, &client->conn, head, bytes);
     part_with_linger(net, NULL);
+}
+
+void client_do_refuse(struct net_session *net, unsigned status, const char *why)
+{
+    refuse(net, status, why, (struct http_text){0});
 }
 
 void client_do_close(struct net_session *net, const struct close_frame *close, bool last)
@@ -231,9 +237,10 @@ static void read_head(struct net_session *net, uint8_t *data, size_t bytes)
     if (result != HTTP_HEAD_OK || is_out_of_memory)
         return;
     const char *why;
-    unsigned status = client_handshake_check(net, data, head_bytes, &client->request, &why);
+    struct http_text shown;
+    unsigned status = client_handshake_check(net, data, head_bytes, &client->request, &why, &shown);
     if (status != 101) {
-        client_do_refuse(net, status, why);
+        refuse(net, status, why, shown);
         return;
     }
     struct head head = client->head; /* it may hold the first frames, too */

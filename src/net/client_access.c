@@ -125,7 +125,7 @@ static unsigned check_token(const char *right, const struct http_head *head,
 
 unsigned client_access_check(const struct net_session *net, const struct http_head *head,
                              const struct handshake_request *asked, bool *shows_token_in_header,
-                             const char **why)
+                             const char **why, struct http_text *shown)
 {
     const struct config_client *client = &net->config->client;
     const struct conn *conn = &net->client.conn;
@@ -133,12 +133,17 @@ unsigned client_access_check(const struct net_session *net, const struct http_he
     if (!user_is_allowed(conn, &client->allow_users))
         return 403;
     *why = "host"; /* who can open a Unix socket is no page in a browser */
-    if (!conn->is_unix && (!host_is_allowed(net, &asked->host) ||
-                           (asked->has_target_host && !host_is_allowed(net, &asked->target_host))))
+    *shown = asked->host.name;
+    if (!conn->is_unix && !host_is_allowed(net, &asked->host))
+        return 403;
+    *shown = asked->target_host.name;
+    if (!conn->is_unix && asked->has_target_host && !host_is_allowed(net, &asked->target_host))
         return 403;
     *why = "origin";
+    *shown = asked->origin;
     if (!origin_is_allowed(&client->allow_origins, asked->origin))
         return 403;
     *why = "token";
+    *shown = (struct http_text){0};
     return check_token(client->token, head, asked->target, shows_token_in_header);
 }

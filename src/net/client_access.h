@@ -15,9 +15,10 @@ struct net_session;
  *   403 the user, the host or the origin is not allowed
  *
  * shows_token_in_header   out, with 101: Authorization is for us, and never for the upstream
+ * shown                   out, with 403: the host or origin that is not allowed, in the head
  */
 unsigned client_access_check(const struct net_session *net, const struct http_head *head,
                              const struct handshake_request *asked, bool *shows_token_in_header,
-                             const char **why);
+                             const char **why, struct http_text *shown);
 
 #endif

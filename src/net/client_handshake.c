@@ -177,7 +177,7 @@ unsigned client_handshake_status(enum http_head_result result)
 
 unsigned client_handshake_check(const struct net_session *net, const uint8_t *data,
                                 size_t head_bytes, struct client_request **request,
-                                const char **why)
+                                const char **why, struct http_text *shown)
 {
     const struct link_config *config = net->config;
     struct http_head head;
@@ -187,6 +187,7 @@ unsigned client_handshake_check(const struct net_session *net, const uint8_t *da
     char target[URL_TARGET_BYTES_MAX + 1];
     bool shows_token_in_header;
 
+    *shown = (struct http_text){0};
     enum http_head_result parsed = http_head_parse(data, head_bytes, true, &head);
     *why = http_head_result_text(parsed);
     if (parsed != HTTP_HEAD_OK)
@@ -194,7 +195,7 @@ unsigned client_handshake_check(const struct net_session *net, const uint8_t *da
     unsigned status = handshake_check_request(&head, &asked, why);
     if (status != 101)
         return status;
-    status = client_access_check(net, &head, &asked, &shows_token_in_header, why);
+    status = client_access_check(net, &head, &asked, &shows_token_in_header, why, shown);
     if (status != 101)
         return status;
     *why = "max_clients";

@@ -11,7 +11,7 @@
 #include "net/link.h"
 #include "net/relay.h"
 
-enum { SENTENCE_BYTES = 1024, FIELD_COUNT_MAX = 16 };
+enum { SENTENCE_BYTES = 1024, FIELD_COUNT_MAX = 16, SHOWN_BYTES_MAX = 200 };
 
 /* A line as it is put together: "game#12: " and what follows, beside the same as fields. */
 struct line {
@@ -319,11 +319,19 @@ static void begin_refused(struct line *line, const char *name, unsigned status, 
     field_text(line, "why", why);
 }
 
-void report_client_refused(const struct net_session *net, unsigned status, const char *why)
+void report_client_refused(const struct net_session *net, unsigned status, const char *why,
+                           struct http_text shown)
 {
     struct line line;
     uid_t uid;
     begin_refused(&line, net->config->name, status, why);
+    if (shown.at) {
+        size_t bytes = shown.bytes < SHOWN_BYTES_MAX ? shown.bytes : SHOWN_BYTES_MAX;
+        say(&line, ": \"");
+        line.used = log_escape(line.sentence, line.used, sizeof(line.sentence), shown.at, bytes);
+        say(&line, "\"");
+        line.fields[line.field_count++] = log_bytes("shown", shown.at, bytes);
+    }
     if (conn_peer_user(&net->client.conn, &uid)) {
         say(&line, ", uid %" PRIu64, (uint64_t)uid);
         field_number(&line, "uid", uid);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "core/session.h"
+#include "proto/http_head.h"
 
 struct link;
 struct net_session;
@@ -46,7 +47,9 @@ void report_client_close(const struct net_session *net, const struct close_frame
 void report_session_end(const struct net_session *net, enum cause cause);
 
 /* Whoever connected did not become a client. */
-void report_client_refused(const struct net_session *net, unsigned status, const char *why);
+/* shown: what the client wrote that is not allowed; .at NULL: nothing. */
+void report_client_refused(const struct net_session *net, unsigned status, const char *why,
+                           struct http_text shown);
 
 /* The same, where there was nothing to make it a session of. */
 void report_client_turned_away(struct worker *worker, const struct link *link, unsigned status,

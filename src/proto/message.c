@@ -326,7 +326,7 @@ static enum message_event inflate_on(struct message_reader *reader, const uint8_
 {
     enum deflate_result result;
     do {
-        uint8_t beyond; /* one byte more than there may be */
+        uint8_t beyond = 0; /* one byte more than there may be */
         size_t written;
         bool is_full = reader->buffer_bytes == reader->limits.message_bytes_max;
         if (!is_full && !reserve_inflated(reader))

@@ -304,7 +304,8 @@ static void check_handshake(struct link_config *config, const uint8_t *data, siz
     net.config = config;
     net.client.listen = &config->listens[0];
     net.client.conn.is_unix = is_unix;
-    unsigned status = client_handshake_check(&net, data, bytes, &request, &why);
+    struct http_text shown;
+    unsigned status = client_handshake_check(&net, data, bytes, &request, &why, &shown);
     unsigned expected = plain_status == 101 ? expected_access(config, is_unix, head) : plain_status;
     expect(status == expected || (expected == 101 && (status == 400 || status == 431)));
     expect((status == 101) == (request != NULL));
