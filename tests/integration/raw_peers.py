@@ -28,7 +28,7 @@ from frames import (
 from messages import Message
 from polling import DEADLINE_S, wait_until
 from ports import ReservedPort
-from wire import reset_socket
+from wire import close_will_reset
 
 SIOCOUTQ = 0x5411
 
@@ -53,6 +53,7 @@ class RawConnection:
         self._masks = masks
         self.reader = FrameReader(sock.recv)
         self._writing = threading.Lock()
+        self._is_reset = False
 
     def write(self, raw: bytes) -> None:
         with self._writing:
@@ -102,18 +103,22 @@ class RawConnection:
         self.socket.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
-        try:
-            self.socket.shutdown(socket.SHUT_RD)  # wakes a thread that reads
-        except OSError:
-            pass
-        reset_socket(self.socket)
+        self._is_reset = True
+        close_will_reset(self.socket)  # whether this thread closes it, or the one that reads
+        self._shut(socket.SHUT_RD)
+        self.socket.close()
 
     def close(self) -> None:
+        if not self._is_reset:  # else no FIN comes before the RST
+            self._shut(socket.SHUT_RDWR)
+        self.socket.close()
+
+    def _shut(self, how: int) -> None:
+        """Wakes a thread that reads."""
         try:
-            self.socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that reads
+            self.socket.shutdown(how)
         except OSError:
             pass
-        self.socket.close()
 
 
 class RawServerConnection(RawConnection):

@@ -129,7 +129,7 @@ def check_both_ways(kept: Kept, scene: Scene, server: Any, client: Any) -> None:
         120,
     )
     assert client.messages == [Message.of(data) for data in sent]
-    assert server.messages == client.messages
+    wait_until(lambda: server.messages == client.messages, "the server's report")  # Node writes it apart
     assert len(server.conversations) == 1
 
 

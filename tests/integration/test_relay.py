@@ -40,7 +40,7 @@ def test_every_size_there_and_back(
         client.send(data)
     wait_until(lambda: len(client.messages) == 2, "both echoes")
     expected = [Message.of(data) for data in sent]
-    assert server.messages == expected
+    wait_until(lambda: server.messages == expected, "the server's report")  # Node writes it apart
     assert client.messages == expected
     assert len(server.conversations) == 1
 

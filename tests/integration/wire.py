@@ -20,12 +20,17 @@ UP = "up"  #: towards the server
 DOWN = "down"  #: towards wskeepd
 
 
-def reset_socket(sock: socket.socket) -> None:
-    """Close with RST; what is still unsent is thrown away."""
+def close_will_reset(sock: socket.socket) -> None:
+    """Whoever closes it sends RST; what is still unsent is thrown away then."""
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     except OSError:
         pass
+
+
+def reset_socket(sock: socket.socket) -> None:
+    """Close with RST."""
+    close_will_reset(sock)
     sock.close()
 
 
