@@ -1,6 +1,7 @@
 /* The daemon's turns: what net would do with the session's actions. */
 #include "host_private.h"
 
+#include "promises.h"
 #include "proto/close.h"
 #include "world.h"
 
@@ -210,6 +211,23 @@ static void host_look_at_the_clock(struct world *world)
     ledger_did_not_run(world);
 }
 
+/* A message may be on its way at any time, and no memory for it.  In the calm it is this session's
+ * own outbox that holds the memory. */
+static void host_account(struct world *world)
+{
+    struct host *host = &world->host;
+    struct session *session = &world->session;
+    if (!world->session_lives)
+        return;
+    if (world->calm && world->plan.others)
+        host->upstream_starves = !outbox_is_empty(&session->outbox);
+    session_client_starves(session, host->client_starves && host_hears_client(world),
+                           world_clock_ms(world));
+    session_upstream_starves(session, host->upstream_starves && host_is_open(world),
+                             world_clock_ms(world));
+    promises_pauses(world);
+}
+
 /* Turn after turn at one instant, and nothing comes of it. */
 static void host_check_spin(struct world *world)
 {
@@ -244,6 +262,7 @@ void host_turn(struct world *world)
     }
     host_wake_turn(world);
     host_attempt(world);
+    host_account(world);
     if (host->retry) {
         host->retry = false;
         host_tell_inbox(world);
@@ -264,6 +283,7 @@ void host_turn(struct world *world)
         host_stray(world);
     host_write_upstream(world);
     host_flush_client(world);
+    host_account(world);
     host_check_spin(world);
     if (world->session_lives && !world->failed) {
         session_check(&world->session);

@@ -36,10 +36,12 @@ struct host {
 
     uint64_t wake_ms; /* the next turn; PIPE_NEVER until something asks for one */
     uint64_t stopped_until_ms;
-    uint64_t ready_ms; /* since when it has had a reason for a turn */
-    uint64_t ran_ms;   /* the last turn, real time */
-    bool jumped;       /* the clock did */
-    bool retry;        /* others gave memory back, and somebody was refused some */
+    uint64_t ready_ms;     /* since when it has had a reason for a turn */
+    uint64_t ran_ms;       /* the last turn, real time */
+    bool jumped;           /* the clock did */
+    bool retry;            /* others gave memory back, and somebody was refused some */
+    bool client_starves;   /* others leave no memory for the rest of its message */
+    bool upstream_starves; /* the same */
     bool reloaded;
     uint64_t change_ms; /* the next change of network or secret; PIPE_NEVER */
     bool is_patient;    /* its server uses Retry-After */

@@ -449,7 +449,7 @@ static void promise_stall(struct world *world, const struct session_actions *act
                  "mutual-stall after %llu ms", LLU(ago(world, since_ms)));
 }
 
-static void promise_pauses(struct world *world)
+void promises_pauses(struct world *world)
 {
     struct ledger *ledger = &world->ledger;
     const struct session *session = &world->session;
@@ -466,7 +466,7 @@ static void promise_pauses(struct world *world)
         world_count(world, TALLY_INBOX_FULL);
     if (client && !ledger->reads_client)
         ledger->client_resumed_ms = clock_ms;
-    if (upstream || client)
+    if (client || !session->upstream_full) /* without memory for it, it is not the client's fault */
         ledger->both_paused_ms = 0;
     else if (ledger->both_paused_ms == 0)
         ledger->both_paused_ms = clock_ms;
@@ -496,7 +496,7 @@ void promises_after(struct world *world, const struct session_actions *actions)
     promise_client_news(world, actions);
     if (moved)
         promise_move(world, actions);
-    promise_pauses(world);
+    promises_pauses(world);
     world_expect(world,
                  session->counters.attempts == ledger->attempts &&
                      session->counters.connections == ledger->opened &&

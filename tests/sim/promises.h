@@ -12,6 +12,9 @@ struct world;
 /* After each call: the move, the client's news, and what is due from now on. */
 void promises_after(struct world *world, const struct session_actions *actions);
 
+/* Who is read has changed, perhaps. */
+void promises_pauses(struct world *world);
+
 /* At the end of each turn: nothing has lasted longer than it may. */
 void promises_turn(struct world *world);
 

@@ -136,6 +136,9 @@ static void world_others(struct world *world)
     }
     world->others_bytes = world->calm || chance_one_in(chance, 3) ? 0 : chance_below(chance, room);
     budget_take(&world->budget, world->others_bytes);
+    world->host.client_starves = world->others_bytes & 8; /* as likely as not, and no draw */
+    world->host.upstream_starves = world->others_bytes & 16;
+    world->host.retry = true;
     world->others_ms = world->calm
                            ? PIPE_NEVER
                            : world->now_ms + chance_scale(chance, 1, world->plan.faults_ms / 4);
