@@ -84,6 +84,16 @@ void session_inbox(struct session *session, uint64_t inbox_bytes, uint64_t now_m
     session_inbox_changed(session, now_ms);
 }
 
+/* The same for the client. */
+static void session_client_reading_changed(struct session *session, uint64_t now_ms)
+{
+    bool reads = session_reads_client(session);
+    if (reads && session->client == SESSION_CLIENT_CLOSED) /* its answer could not be read */
+        session->client_deadline_ms = now_ms + SESSION_CLOSE_WAIT_MS;
+    heartbeat_set_reading(&session->client_life, reads, now_ms);
+    session_pause_changed(session, now_ms);
+}
+
 static void session_set_client_full(struct session *session, bool full, uint64_t bytes,
                                     uint64_t now_ms)
 {
@@ -91,10 +101,7 @@ static void session_set_client_full(struct session *session, bool full, uint64_t
     if (session->client_full == full)
         return;
     session->client_full = full;
-    if (!full && session->client == SESSION_CLIENT_CLOSED) /* its answer could not be read */
-        session->client_deadline_ms = now_ms + SESSION_CLOSE_WAIT_MS;
-    heartbeat_set_reading(&session->client_life, session_reads_client(session), now_ms);
-    session_pause_changed(session, now_ms);
+    session_client_reading_changed(session, now_ms);
 }
 
 /* Dropping may make room, unless it is others who hold the daemon's memory. */
@@ -126,8 +133,7 @@ void session_client_starves(struct session *session, bool starves, uint64_t now_
     if (session->client_starved == starves)
         return;
     session->client_starved = starves;
-    heartbeat_set_reading(&session->client_life, session_reads_client(session), now_ms);
-    session_pause_changed(session, now_ms);
+    session_client_reading_changed(session, now_ms);
 }
 
 /* ---- messages ----------------------------------------------------------------------------- */

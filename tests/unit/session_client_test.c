@@ -328,6 +328,27 @@ START_TEST(a_client_that_starves_and_takes_nothing_is_a_mutual_stall)
 }
 END_TEST
 
+START_TEST(a_closed_client_that_starves_has_its_time_once_it_is_read_again)
+{
+    fixture.settings.outbox_messages_max = 1;
+    fixture.settings.overflow = OVERFLOW_CLOSE;
+    fixture.settings.drain_timeout_ms = 3600000;
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    fixture_message(&fixture);
+    ck_assert_int_eq(fixture.session.client, SESSION_CLIENT_CLOSED);
+    session_client_starves(&fixture.session, true, fixture.now_ms);
+    uint64_t again_ms = fixture.now_ms + 600000;
+    fixture_timer_at(&fixture, again_ms);
+    ck_assert_int_eq(fixture.session.client, SESSION_CLIENT_CLOSED);
+    session_client_starves(&fixture.session, false, again_ms);
+    fixture_timer_at(&fixture, again_ms + SESSION_CLOSE_WAIT_MS - 1);
+    ck_assert_int_eq(fixture.session.client, SESSION_CLIENT_CLOSED);
+    fixture_timer_at(&fixture, again_ms + SESSION_CLOSE_WAIT_MS);
+    ck_assert_int_eq(fixture.session.client, SESSION_CLIENT_GONE);
+}
+END_TEST
+
 START_TEST(a_mutual_stall_counts_from_when_we_run_again)
 {
     pause_both();
@@ -722,6 +743,7 @@ int main(void)
     tcase_add_test(tcase, nothing_is_held_against_an_upstream_that_is_not_read);
     tcase_add_test(tcase, both_directions_paused_for_stall_timeout_is_a_mutual_stall);
     tcase_add_test(tcase, a_client_that_starves_and_takes_nothing_is_a_mutual_stall);
+    tcase_add_test(tcase, a_closed_client_that_starves_has_its_time_once_it_is_read_again);
     tcase_add_test(tcase, a_mutual_stall_counts_from_when_we_run_again);
     tcase_add_test(tcase, a_client_that_takes_its_inbox_slowly_is_no_mutual_stall);
     tcase_add_test(tcase, the_answer_to_a_close_is_a_receipt);
