@@ -2,6 +2,7 @@
 #include "net/client_messages.h"
 
 #include "net/client_private.h"
+#include "net/client_room.h"
 #include "net/relay.h"
 
 static enum session_take offer(struct net_session *net, enum frame_opcode opcode,
@@ -78,8 +79,10 @@ void client_messages_resume(struct net_session *net)
 {
     struct client *client = &net->client;
     struct client_kept *kept = &client->kept;
-    if (client->stage != CLIENT_OPEN || !kept->bytes ||
-        (kept->has_message && !session_has_room(&net->core)))
+    if (client->stage != CLIENT_OPEN || !kept->bytes)
+        return;
+    client_room_offer(net);
+    if (kept->has_message && !session_has_room(&net->core))
         return;
     if (kept->has_message) {
         kept->first_sequence = net->core.outbox.first_sequence;
@@ -106,6 +109,7 @@ void client_messages_read(struct net_session *net, uint8_t *data, size_t bytes)
             client_reset(net, CAUSE_NO_RESOURCES);
         return;
     }
+    client_room_offer(net);
     bool has_pong = feed(net, data, bytes);
     session_client_received(&net->core, has_pong, relay_now(net));
 }

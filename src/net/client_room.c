@@ -50,6 +50,11 @@ void client_room_account(struct net_session *net)
     client_break_off(net, &close, CAUSE_OVERFLOW);
 }
 
+void client_room_offer(struct net_session *net)
+{
+    budget_hold(&net->worker->budget, &net->client.room.share, 0, 0);
+}
+
 /* ---- a pause ------------------------------------------------------------------------------- */
 
 /* A message of its is here, or a part of one, and there is no room for it. */

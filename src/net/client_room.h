@@ -22,6 +22,10 @@ struct client_room {
  * message it is not read, or has to go. */
 void client_room_account(struct net_session *net);
 
+/* What it holds is offered now, and shall not stand in its own way: it does not count until the
+ * next client_room_account(). */
+void client_room_offer(struct net_session *net);
+
 /* The end of a turn: it is paused, or is not any more. */
 void client_room_turn(struct net_session *net);
 

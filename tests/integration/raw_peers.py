@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import threading
+import time
 import traceback
 from typing import Callable, Optional, Union
 
@@ -72,10 +73,15 @@ class RawConnection:
         return self.reader.frame()
 
     def read_until(self, opcode: int) -> Frame:
+        """In all it may take as long as one read: Pings must not keep a test alive for ever."""
+        patience_s = self.socket.gettimeout()
+        end = None if patience_s is None else time.monotonic() + patience_s
         while True:
             frame = self.read()
             if frame.opcode == opcode:
                 return frame
+            if end is not None and time.monotonic() > end:
+                raise TimeoutError(f"not within {patience_s:g} s: a frame {opcode:#x}")
 
     def read_to_end(self) -> list[Frame]:
         """All frames until the peer's TCP ends, however it ends."""

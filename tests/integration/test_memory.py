@@ -384,6 +384,21 @@ def test_too_many_fragments_are_too_big(scene: Scene, size: int) -> None:
     kept.daemon.wait_for("session-end", cause="message-too-big")
 
 
+def test_message_is_not_in_its_own_way(scene: Scene) -> None:
+    """What was held of a message while it came is not counted against it once it is whole."""
+    size, count = 256 * 1024, 15  # with the last one 3.75 of 4 MiB are taken, with it twice 4
+    link = scene.link(f"ws://127.0.0.1:{scene.port()}/")
+    kept = Kept(scene.start(link, memory_max="4MiB"), link)
+    client = scene.raw_client(kept.port)
+    client.handshake()
+    message = head(size) + bytes(size)
+    client.write(message * (count - 1) + message[: size // 2])
+    client.wait_read()
+    client.write(message[size // 2 :])
+    client.send(PING)
+    client.read_until(PONG)  # all of it is in the outbox
+
+
 def test_pongs_behind_a_message_are_read(scene: Scene) -> None:
     """What fills the memory leaves with Pongs: the upstream whose message comes before them is read,
     or nothing would ever go on."""
@@ -409,31 +424,3 @@ def test_pongs_behind_a_message_are_read(scene: Scene) -> None:
     wait_until(lambda: len(server.messages) == count, kept.daemon.tail)
     client.send_close(1000)
     assert client.read_until(CLOSE).close_code == 1000
-
-
-def test_client_that_ends_while_it_is_paused_is_noticed_soon(scene: Scene) -> None:
-    """Nothing else wakes its session; and that a pause is long enough for the log is no reason to
-    look later."""
-    over = threading.Event()
-
-    def script(connection: RawServerConnection) -> None:
-        connection.upgrade()
-        over.wait(60)
-
-    server = scene.raw_server(script)
-    kept = scene.keep(
-        server.url,
-        client={"heartbeat": {"interval": "never"}},
-        heartbeat={"interval": "1h", "timeout": "1h", "stall_timeout": "never"},
-        delivery={"ack_timeout": "1h", "max_messages": 1},
-        session={"drain_timeout": "100ms"},
-    )
-    client = RawClient(kept.port)
-    client.handshake()
-    kept.wait_open(server)
-    client.write((head(100_000) + bytes(100_000)) * 2)
-    client.wait_read()
-    client.reset()
-    kept.daemon.wait_for("session-end", cause="client-lost")
-    over.set()
-    assert kept.daemon.find("client-paused") == []

@@ -407,36 +407,6 @@ static uint32_t chance(uint32_t *seed, uint32_t below)
     return *seed % below;
 }
 
-/* Begun before and after, in one frame or in parts: nothing of it is kept, and the Close is found.
- */
-START_TEST(a_reader_that_skips_messages_hears_control_frames_alone)
-{
-    static uint8_t payload[70000];
-    wire_bytes = 0;
-    add_frame(0x01, payload, 5000);
-    add_frame(0x89, "here", 4);
-    add_frame(0x00, payload, 0);
-    add_frame(0x80, payload, 300);
-    add_frame(0x82, payload, sizeof payload);
-    add_frame(0x81, "", 0);
-    add_frame(0x01, "\xff", 1); /* not UTF-8, but nobody reads it */
-    add_frame(0x88, "\x03\xe8", 2);
-    for (size_t piece = 1; piece <= 4096; piece *= 16) {
-        start(1 << 20, 10);
-        arrive(wire, 1000);
-        ck_assert_uint_gt(message_reader_heap_bytes(&reader), 0);
-        message_reader_skip_data(&reader);
-        for (size_t at = 1000, bytes; at < wire_bytes; at += bytes) {
-            bytes = piece < wire_bytes - at ? piece : wire_bytes - at;
-            arrive(wire + at, bytes);
-            ck_assert_uint_eq(message_reader_heap_bytes(&reader), 0);
-        }
-        ck_assert_str_eq(heard, "ping(here) close(1000 ) ");
-        ck_assert(message_reader_has_ended(&reader));
-    }
-}
-END_TEST
-
 START_TEST(a_stream_of_any_frames_means_the_same_in_pieces_of_any_sizes)
 {
     static const uint8_t firsts[] = {0x81, 0x82, 0x01, 0x02, 0x00, 0x00, 0x80, 0x80, 0x89, 0x8a};
@@ -482,7 +452,6 @@ int main(void)
     tcase_add_loop_test(tcase, memory_is_taken_for_what_came_and_not_for_what_was_announced, 0, 2);
     tcase_add_test(tcase, a_message_never_takes_more_than_four_times_what_came);
     tcase_add_test(tcase, a_refused_allocation_is_an_end_and_leaks_nothing);
-    tcase_add_test(tcase, a_reader_that_skips_messages_hears_control_frames_alone);
     tcase_add_loop_test(tcase, a_stream_of_any_frames_means_the_same_in_pieces_of_any_sizes, 0, 10);
 
     Suite *suite = suite_create("message");
