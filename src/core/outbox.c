@@ -269,11 +269,11 @@ static void outbox_pop(struct outbox *outbox)
         outbox->written_sequence = outbox->first_sequence;
 }
 
-/* A ring that a backlog has grown is given back when a quarter of it is enough. */
-static void outbox_shrink(struct outbox *outbox)
+/* A ring that a backlog has grown is given back when a quarter of it is enough for needed_count. */
+static void outbox_shrink(struct outbox *outbox, uint32_t needed_count)
 {
     uint32_t capacity = outbox->entry_capacity;
-    while (capacity > ENTRY_CAPACITY_MIN && outbox->entry_count <= capacity / 4)
+    while (capacity > ENTRY_CAPACITY_MIN && needed_count <= capacity / 4)
         capacity /= 2;
     if (capacity != outbox->entry_capacity)
         (void)outbox_resize(outbox, capacity); /* without memory for it, it stays as it is */
@@ -340,9 +340,10 @@ uint32_t outbox_acknowledge(struct outbox *outbox, uint64_t sequence)
     assert(sequence < outbox->next_sequence); /* our own barrier covers what was sent, and ... */
     assert(outbox_entry_of(outbox, sequence)->end_offset > 0); /* ... wholly encoded */
     uint32_t count = 0;
+    uint32_t count_before = outbox->entry_count; /* as many gather again until the next Pong */
     for (; outbox->first_sequence <= sequence; count++)
         outbox_pop(outbox);
-    outbox_shrink(outbox);
+    outbox_shrink(outbox, count_before);
     outbox_assert(outbox);
     return count;
 }
@@ -380,7 +381,7 @@ bool outbox_drop_oldest(struct outbox *outbox, uint64_t *payload_bytes)
         return false;
     *payload_bytes = outbox_entry_of(outbox, outbox->first_sequence)->payload_bytes;
     outbox_pop(outbox);
-    outbox_shrink(outbox);
+    outbox_shrink(outbox, outbox->entry_count);
     outbox_assert(outbox);
     return true;
 }
@@ -391,7 +392,7 @@ uint32_t outbox_drop_all(struct outbox *outbox, uint64_t *payload_bytes)
     *payload_bytes = outbox->payload_bytes;
     while (outbox->entry_count > 0)
         outbox_pop(outbox);
-    outbox_shrink(outbox);
+    outbox_shrink(outbox, 0);
     outbox_assert(outbox);
     return count;
 }

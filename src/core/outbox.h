@@ -9,7 +9,9 @@
  *
  * A message is copied in once and stays at its address until it leaves.  Payloads are plain
  * (unmasked, uncompressed).  Memory comes in chunks that are given back as their last message
- * leaves; an empty outbox keeps one chunk (1 to 16 KiB) and a ring of 16 until outbox_trim().
+ * leaves.  The ring has room for what waited when the last acknowledgement came, so that a steady
+ * stream never copies it.  An empty outbox keeps it, and one chunk (1 to 16 KiB), until
+ * outbox_trim().
  */
 #ifndef WSKEEP_CORE_OUTBOX_H
 #define WSKEEP_CORE_OUTBOX_H

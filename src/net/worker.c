@@ -24,12 +24,10 @@ static int64_t asleep(uint64_t now_ms)
     return (int64_t)now_ms - (int64_t)clock_ms(CLOCK_MONOTONIC);
 }
 
-uint64_t worker_now(struct worker *worker)
+uint64_t worker_read_clock(struct worker *worker)
 {
-    if (!worker->now_is_read) {
-        worker->now_ms = clock_ms(CLOCK_BOOTTIME);
-        worker->now_is_read = true;
-    }
+    worker->now_ms = clock_ms(CLOCK_BOOTTIME);
+    worker->now_is_read = true;
     return worker->now_ms;
 }
 

@@ -107,7 +107,13 @@ void worker_stop(struct worker *worker);
 bool worker_lend_spare(struct worker *worker);
 void worker_restore_spare(struct worker *worker);
 
+/* Ask the clock. */
+uint64_t worker_read_clock(struct worker *worker);
+
 /* CLOCK_BOOTTIME in milliseconds: the same all through a turn. */
-uint64_t worker_now(struct worker *worker);
+static inline uint64_t worker_now(struct worker *worker)
+{
+    return worker->now_is_read ? worker->now_ms : worker_read_clock(worker);
+}
 
 #endif
