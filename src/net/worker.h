@@ -21,6 +21,7 @@
 #include "net/chance.h"
 #include "net/conn_tls.h"
 #include "net/gather.h"
+#include "net/heap.h"
 #include "net/network.h"
 #include "net/pool.h"
 #include "net/resolver.h"
@@ -50,6 +51,7 @@ struct worker {
     struct event_base *base;
     struct log *log;
     struct budget budget; /* memory_max, of this worker's sessions */
+    struct heap_watch heap;
     struct chance chance;
     struct timers timers;
     struct pool *pool;

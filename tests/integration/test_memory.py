@@ -424,3 +424,30 @@ def test_pongs_behind_a_message_are_read(scene: Scene) -> None:
     wait_until(lambda: len(server.messages) == count, kept.daemon.tail)
     client.send_close(1000)
     assert client.read_until(CLOSE).close_code == 1000
+
+
+@pytest.mark.skipif(is_sanitized(), reason="resident memory is the sanitizer's")
+@pytest.mark.parametrize("size", [1000, 65536, MIB])
+def test_memory_goes_back_to_the_system_after_a_burst(scene: Scene, size: int) -> None:
+    """32 MiB waited in the outbox; a while after they left, the daemon is as small as before."""
+    may_read = threading.Event()
+
+    def script(connection: RawServerConnection) -> None:
+        connection.upgrade()
+        may_read.wait(60)
+        connection.serve_to_end(answer_pings)
+
+    server = scene.raw_server(script)
+    kept = scene.keep(server.url, delivery={"max_bytes": "64MiB"})
+    client = scene.raw_client(kept.port)
+    client.handshake()
+    before = kept.daemon.resident_bytes
+    message = encode(BINARY, bytes(size), masked=True, key=KEY)
+    for _ in range(32 * MIB // size):
+        client.write(message)
+    wait_until(lambda: kept.daemon.resident_bytes > before + 24 * MIB, "an outbox of 32 MiB")
+    may_read.set()
+    wait_until(
+        lambda: kept.daemon.resident_bytes < before + 4 * MIB,
+        lambda: f"{(kept.daemon.resident_bytes - before) / MIB:.1f} MiB to go back",
+    )
