@@ -24,8 +24,10 @@ enum {
     CLIENT_HEAD_BYTES_MAX = 1024 /* of an answer to a handshake */
 };
 
-static void on_read(evutil_socket_t fd, short what, void *argument);
-static void on_write(evutil_socket_t fd, short what, void *argument);
+static void on_read(struct watched *watched);
+static void on_write(struct watched *watched);
+static const struct watched_calls calls = {.on_read = on_read, .on_write = on_write};
+
 static void leave(struct net_session *net);
 
 void client_did_not_run(struct net_session *net)
@@ -73,7 +75,7 @@ void client_begin(struct net_session *net, int fd, const struct config_listen *l
     client->data_ms = relay_now(net);
     if (!is_unix)
         conn_set_no_delay(fd);
-    conn_open(&client->conn, fd, is_unix, net->worker->base, on_read, on_write, net);
+    conn_open(&client->conn, fd, is_unix, &net->worker->readiness, &calls);
     conn_set_reading(&client->conn, true);
     if (listen->tls)
         secure(net);
@@ -105,7 +107,7 @@ static void leave(struct net_session *net)
 void client_clear(struct net_session *net)
 {
     struct client *client = &net->client;
-    if (client->conn.fd >= 0 && net->worker->gather.conn == &client->conn)
+    if (conn_is_open(&client->conn) && net->worker->gather.conn == &client->conn)
         gather_flush(&net->worker->gather);
     conn_close(&client->conn, false);
     if (client->stage != CLIENT_GONE)
@@ -311,18 +313,14 @@ static bool read_once(struct net_session *net)
     return got > 0;
 }
 
-static void on_read(evutil_socket_t fd, short what, void *argument)
+static void on_read(struct watched *watched)
 {
-    (void)fd;
-    (void)what;
-    (void)read_once(argument);
+    (void)read_once(container_of(watched, struct net_session, client.conn.watched));
 }
 
-static void on_write(evutil_socket_t fd, short what, void *argument)
+static void on_write(struct watched *watched)
 {
-    struct net_session *net = argument;
-    (void)fd;
-    (void)what;
+    struct net_session *net = container_of(watched, struct net_session, client.conn.watched);
     conn_write_unsent(&net->client.conn);
     relay_touch(net);
 }
@@ -331,8 +329,8 @@ void client_read_rest(struct net_session *net)
 {
     struct client *client = &net->client;
     for (int i = 0; i < CLIENT_REST_READS_MAX; i++)
-        if (!conn_is_open(&client->conn) || !client->conn.is_reading || client->kept.has_message ||
-            !read_once(net))
+        if (!conn_is_open(&client->conn) || !conn_is_reading(&client->conn) ||
+            client->kept.has_message || !read_once(net))
             return;
 }
 

@@ -83,7 +83,7 @@ static enum tunnel_result check_answer(const uint8_t *data, size_t head_bytes,
 static enum tunnel_result read_http(struct net_session *net, struct tunnel_outcome *outcome)
 {
     struct head *head = &net->upstream.dial->tunnel.head;
-    int fd = net->upstream.conn.fd;
+    int fd = net->upstream.conn.watched.fd;
     uint8_t *data = net->worker->receive_buffer;
     size_t kept = head->used;
     size_t head_bytes;
@@ -114,7 +114,7 @@ static enum tunnel_result read_socks5(struct net_session *net, struct tunnel_out
     uint8_t data[SOCKS5_ANSWER_BYTES_MAX];
     uint8_t out[SOCKS5_SEND_BYTES_MAX];
     size_t out_bytes;
-    ssize_t got = recv(net->upstream.conn.fd, data, socks5_wanted(socks5), 0);
+    ssize_t got = recv(net->upstream.conn.watched.fd, data, socks5_wanted(socks5), 0);
     if (got <= 0)
         return nothing_came(got, outcome);
     switch (socks5_read(socks5, data, (size_t)got, out, &out_bytes)) {

@@ -227,13 +227,11 @@ static enum cause end_cause(struct net_session *net, int error)
     return dial_cause_of(error);
 }
 
-static void on_read(evutil_socket_t fd, short what, void *argument)
+static void on_read(struct watched *watched)
 {
-    struct net_session *net = argument;
+    struct net_session *net = container_of(watched, struct net_session, upstream.conn.watched);
     struct worker *worker = net->worker;
     int error = 0;
-    (void)fd;
-    (void)what;
     if (net->upstream.stage == UPSTREAM_TUNNELLING) {
         upstream_attempt_tunnel(net);
         relay_touch(net);
@@ -262,18 +260,17 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
     relay_touch(net);
 }
 
-static void on_write(evutil_socket_t fd, short what, void *argument)
+static void on_write(struct watched *watched)
 {
-    struct net_session *net = argument;
-    (void)fd;
-    (void)what;
+    struct net_session *net = container_of(watched, struct net_session, upstream.conn.watched);
     upstream_send_rest(net);
     relay_touch(net);
 }
 
 void upstream_take_socket(struct net_session *net, int fd)
 {
-    conn_open(&net->upstream.conn, fd, false, net->worker->base, on_read, on_write, net);
+    static const struct watched_calls calls = {.on_read = on_read, .on_write = on_write};
+    conn_open(&net->upstream.conn, fd, false, &net->worker->readiness, &calls);
 }
 
 /* ---- the turn ------------------------------------------------------------------------------ */

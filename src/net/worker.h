@@ -23,6 +23,7 @@
 #include "net/gather.h"
 #include "net/network.h"
 #include "net/pool.h"
+#include "net/readiness.h"
 #include "net/resolver.h"
 #include "net/secrets.h"
 #include "net/timers.h"
@@ -34,7 +35,8 @@ enum {
     WORKER_RECEIVE_BYTES = 256 * 1024,
     WORKER_SEND_BYTES = 256 * 1024,
     WORKER_LATE_MS = 1000, /* a wake-up later than this: we did not run */
-    WORKER_POLL_FEW = 16,  /* half of libevent's first epoll array: a poll with fewer showed all */
+    WORKER_POLL_FEW = 16,  /* half of libevent's first epoll array: a poll with fewer showed all,
+                              if that of the connections was not full either */
     WORKER_POLLS_MAX = 16  /* it doubles up to 4096: all descriptors were seen by then */
 };
 
@@ -64,6 +66,7 @@ struct worker {
     uint64_t now_ms; /* of this turn, once it was asked for */
     bool now_is_read;
     int64_t asleep_ms; /* CLOCK_BOOTTIME minus CLOCK_MONOTONIC: grows while the machine sleeps */
+    struct readiness readiness; /* of all connections */
     int timer_fd;
     int spare_fd; /* nobody's: given up for a moment when no other descriptor is left; -1: lent, or
                      none was left to replace it */
