@@ -94,7 +94,8 @@ static void leave(struct net_session *net)
     struct client *client = &net->client;
     client->stage = CLIENT_GONE;
     message_reader_clear(&client->reader);
-    compression_end(&client->compression);
+    compression_free(client->compression);
+    client->compression = NULL;
     client_kept_clear(&client->kept);
     head_clear(&client->head);
     client->sending.pong_bytes = 0;
@@ -142,13 +143,14 @@ void client_do_answer(struct net_session *net)
         return;
     const struct client_request *request = client->request;
     const char *subprotocol = request->has_offer ? net->core.subprotocol : NULL;
-    const struct deflate_terms *deflate = request->has_deflate ? &request->deflate : NULL;
+    message_reader_init(&client->reader, true, &net->config->client.limits);
+    if (request->has_deflate)
+        client->compression = compression_new(&client->reader, &request->deflate, true);
+    const struct deflate_terms *deflate = client->compression ? &request->deflate : NULL;
     size_t bytes =
         handshake_build_response(request->accept, subprotocol, deflate, head, sizeof(head));
     assert(bytes > 0); /* a subprotocol has at most HANDSHAKE_SUBPROTOCOL_BYTES_MAX */
     gather_copy(&net->worker->gather, &client->conn, head, bytes);
-    message_reader_init(&client->reader, true, &net->config->client.limits);
-    compression_begin(&client->compression, &client->reader, deflate, true);
     client->stage = CLIENT_OPEN;
 }
 
@@ -300,7 +302,7 @@ static bool read_once(struct net_session *net)
     struct conn *conn = &net->client.conn;
     ssize_t got =
         conn_read(conn, worker->receive_buffer,
-                  compression_read_bytes_max(conn, net->client.compression.is_on), &error);
+                  compression_read_bytes_max(conn, net->client.compression != NULL), &error);
     relay_touch(net);
     if (got == -1)
         return false; /* or bytes that were TLS's own */
@@ -368,7 +370,7 @@ uint64_t client_deadline_ms(const struct net_session *net)
     if (client->stage == CLIENT_GONE)
         return TIMERS_NEVER;
     uint64_t due_ms = conn_deadline_ms(&client->conn, net->worker->now_ms);
-    due_ms = timers_earlier(due_ms, compression_deadline_ms(&client->compression));
+    due_ms = timers_earlier(due_ms, compression_deadline_ms(client->compression));
     return timers_earlier(due_ms, client_room_deadline_ms(net));
 }
 
@@ -383,6 +385,6 @@ void client_timer(struct net_session *net)
             client_do_refuse(net, 408, "handshake_timeout");
         return;
     }
-    compression_timer(&client->compression, &client->reader, false, now_ms);
+    compression_timer(client->compression, &client->reader, false, now_ms);
     client_room_timer(net);
 }

@@ -54,7 +54,7 @@ struct client {
     const struct config_listen *listen; /* where it came in; until the handshake was read */
     struct client_request *request;
     struct message_reader reader;
-    struct compression compression;
+    struct compression *compression; /* NULL: off */
     struct client_kept kept;
     struct client_room room; /* for what it sends */
     struct client_send sending;

@@ -13,7 +13,7 @@ void client_kept_clear(struct client_kept *kept)
 bool client_kept_refused(struct client_kept *kept, const struct message_reader *reader,
                          const struct message *message, const uint8_t *rest, size_t rest_bytes)
 {
-    bool is_readers = message->payload_bytes == 0 || message->payload == reader->buffer;
+    bool is_readers = message_reader_holds(reader, message);
     size_t copied_bytes = is_readers ? 0 : message->payload_bytes;
     kept->payload = message->payload;
     if (kept->bytes) { /* it was read from there */

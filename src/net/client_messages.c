@@ -52,7 +52,7 @@ static bool feed(struct net_session *net, uint8_t *data, size_t bytes)
             return has_pong;
         case MESSAGE_DATA:
             client->data_ms = relay_now(net);
-            compression_used(&client->compression, relay_now(net));
+            compression_used(client->compression, relay_now(net));
             if (offer(net, message.opcode, message.payload, message.payload_bytes) !=
                 SESSION_NOT_NOW)
                 break;

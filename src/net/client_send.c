@@ -68,8 +68,8 @@ void client_send_close(struct net_session *net, const struct close_frame *close)
 /* True: the message is in the writer's buffer, deflated. */
 static bool deflate(struct net_session *net, const struct message *message)
 {
-    struct compression *compression = &net->client.compression;
-    if (!compression->is_on || message->payload_bytes > DEFLATE_BYTES_MAX)
+    struct compression *compression = net->client.compression;
+    if (!compression || message->payload_bytes > DEFLATE_BYTES_MAX)
         return false;
     compression_used(compression, relay_now(net));
     deflate_write_begin(&compression->writer, message->payload, message->payload_bytes);
@@ -88,8 +88,8 @@ void client_send_message(struct net_session *net, const struct message *message,
     const uint8_t *payload = message->payload;
     if (deflate(net, message)) {
         header.rsv1 = true;
-        header.payload_bytes = client->compression.writer.buffer_bytes;
-        payload = client->compression.writer.buffer;
+        header.payload_bytes = client->compression->writer.buffer_bytes;
+        payload = client->compression->writer.buffer;
     } else if (frame) {
         gather_add(gather, &client->conn, frame, frame_bytes);
         return;
@@ -102,7 +102,8 @@ void client_send_message(struct net_session *net, const struct message *message,
         gather_add(gather, &client->conn, payload, header.payload_bytes);
         gather_flush(gather); /* it is the reader's or the writer's, until the next message */
     }
-    deflate_write_done(&client->compression.writer);
+    if (client->compression)
+        deflate_write_done(&client->compression->writer);
 }
 
 void client_send_text(struct net_session *net, const char *text)

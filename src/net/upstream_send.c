@@ -85,7 +85,8 @@ static void finish_frame(struct net_session *net, size_t used)
     struct upstream *upstream = &net->upstream;
     struct upstream_send *sending = &upstream->sending;
     sending->stage = UPSTREAM_SEND_NOTHING;
-    deflate_write_done(&upstream->compression.writer);
+    if (upstream->compression)
+        deflate_write_done(&upstream->compression->writer);
     if (sending->taken.kind == SESSION_SEND_CLOSE)
         sending->close_was_sent = true;
     session_sent(&net->core, &sending->taken, upstream->conn.queued_offset + used, relay_now(net));
@@ -129,8 +130,8 @@ static bool take_next(struct net_session *net)
     sending->payload = taken->payload;
     sending->payload_bytes = taken->payload_bytes;
     sending->is_deflated = false;
-    if (upstream->compression.is_on && taken->kind == SESSION_SEND_MESSAGE) {
-        deflate_write_begin(&upstream->compression.writer, taken->payload, taken->payload_bytes);
+    if (upstream->compression && taken->kind == SESSION_SEND_MESSAGE) {
+        deflate_write_begin(&upstream->compression->writer, taken->payload, taken->payload_bytes);
         sending->stage = UPSTREAM_SEND_DEFLATING;
     }
     return true;
@@ -141,7 +142,7 @@ static bool deflate_on(struct net_session *net)
 {
     struct upstream *upstream = &net->upstream;
     struct upstream_send *sending = &upstream->sending;
-    struct deflate_writer *writer = &upstream->compression.writer;
+    struct deflate_writer *writer = &upstream->compression->writer;
     size_t before = writer->payload_done;
     if (sending->deflated_bytes >= DEFLATE_BYTES_MAX)
         return false;
@@ -149,7 +150,7 @@ static bool deflate_on(struct net_session *net)
     sending->deflated_bytes += writer->payload_done - before;
     if (result == DEFLATE_MORE)
         return false;
-    compression_used(&upstream->compression, relay_now(net));
+    compression_used(upstream->compression, relay_now(net));
     if (result != DEFLATE_OK)
         return true; /* it goes as it is */
     sending->payload = writer->buffer;
