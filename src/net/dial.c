@@ -21,7 +21,7 @@ void dial_free(struct dial *dial)
         return;
     lookup_clear(&dial->lookup);
     race_clear(&dial->race);
-    head_clear(&dial->tunnel.head);
+    tunnel_free(dial->tunnel);
     head_clear(&dial->head);
     free(dial);
 }

@@ -222,7 +222,10 @@ static void connected(struct net_session *net)
     if (upstream->stage != UPSTREAM_CONNECTING)
         return;
     upstream->stage = UPSTREAM_TUNNELLING;
-    tunnel_begin(net);
+    if (!tunnel_begin(net)) {
+        upstream_lose(net, CAUSE_NO_RESOURCES);
+        return;
+    }
     conn_set_reading(&upstream->conn, true);
 }
 
