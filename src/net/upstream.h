@@ -33,7 +33,7 @@ struct upstream {
     enum upstream_stage stage;
     struct conn conn;
     struct dial *dial;       /* while an attempt is under way */
-    struct fresh fresh;      /* what its request is made of */
+    struct fresh *fresh;     /* what its request is made of; NULL: nothing is */
     struct tls_context *tls; /* of the newest attempt; NULL: without TLS */
     const char *tls_why;     /* how TLS failed, when that was the end */
     struct message_reader reader;

@@ -10,6 +10,7 @@ enum { DEFLATE_BYTES_MAX = 256 * 1024 }; /* in one turn: others want theirs */
 
 void upstream_send_end(struct net_session *net)
 {
+    late_pong_drop(&net->upstream.sending.pong);
     net->upstream.sending = (struct upstream_send){.stage = UPSTREAM_SEND_NOTHING};
 }
 
@@ -45,10 +46,7 @@ void upstream_send_pong(struct net_session *net, const uint8_t *payload, size_t 
         gather_copy(&net->worker->pongs, &upstream->conn, frame, bytes);
         return;
     }
-    sending->has_pong = true;
-    sending->pong_bytes = (uint8_t)payload_bytes;
-    if (payload_bytes > 0)
-        memcpy(sending->pong, payload, payload_bytes);
+    late_pong_keep(&sending->pong, payload, payload_bytes);
 }
 
 void upstream_send_last(struct net_session *net, const struct close_frame *close)
@@ -125,6 +123,7 @@ static bool take_next(struct net_session *net)
     struct upstream *upstream = &net->upstream;
     struct upstream_send *sending = &upstream->sending;
     struct session_send *taken = &sending->taken;
+    taken->body = net->worker->control_body; /* it is encoded at once: there is room for it */
     if (!session_send_next(&net->core, relay_now(net), taken))
         return false;
     sending->payload = taken->payload;
@@ -171,9 +170,10 @@ static bool encode_next(struct net_session *net, size_t *used)
         return false;
     }
     if (sending->stage != UPSTREAM_SEND_ENCODING) {
-        if (sending->has_pong) {
-            sending->has_pong = false;
-            *used += encode_control(net, FRAME_PONG, sending->pong, sending->pong_bytes, out);
+        if (sending->pong) {
+            *used += encode_control(net, FRAME_PONG, sending->pong->payload,
+                                    sending->pong->payload_bytes, out);
+            late_pong_drop(&sending->pong);
             return true;
         }
         if (sending->stage == UPSTREAM_SEND_NOTHING && !take_next(net))
