@@ -131,7 +131,7 @@ struct session_send {
     const uint8_t *payload; /* a message's: stays where it is until it is wholly written or the
                                connection is dropped.  A Ping's or Close's: in body. */
     size_t payload_bytes;
-    uint8_t body[FRAME_CONTROL_BYTES_MAX];
+    uint8_t *body; /* the caller's, before it asks: room for FRAME_CONTROL_BYTES_MAX */
 };
 
 struct session_counters {

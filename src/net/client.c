@@ -24,14 +24,18 @@ enum {
     CLIENT_HEAD_BYTES_MAX = 1024 /* of an answer to a handshake */
 };
 
-static void on_read(evutil_socket_t fd, short what, void *argument);
-static void on_write(evutil_socket_t fd, short what, void *argument);
+static void on_read(struct watched *watched);
+static void on_write(struct watched *watched);
+static const struct watched_calls calls = {.on_read = on_read, .on_write = on_write};
+
 static void leave(struct net_session *net);
 
 void client_did_not_run(struct net_session *net)
 {
-    net->client.handshake_due_ms =
-        timers_after(relay_now(net), net->config->client.handshake_timeout_ms);
+    struct client_arrival *arrival = net->client.arrival;
+    if (arrival)
+        arrival->handshake_due_ms =
+            timers_after(relay_now(net), net->config->client.handshake_timeout_ms);
 }
 
 /* Its handshake comes first; the head is read out of what follows. */
@@ -50,9 +54,10 @@ static void secure(struct net_session *net)
 
 void client_hurry(struct net_session *net)
 {
+    struct client_arrival *arrival = net->client.arrival;
     uint64_t due_ms = relay_now(net) + CLIENT_HURRY_MS;
-    if (due_ms < net->client.handshake_due_ms)
-        net->client.handshake_due_ms = due_ms;
+    if (arrival && due_ms < arrival->handshake_due_ms)
+        arrival->handshake_due_ms = due_ms;
 }
 
 static bool is_unix_socket(int fd)
@@ -62,18 +67,25 @@ static bool is_unix_socket(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &bytes) == 0 && family == AF_UNIX;
 }
 
+bool client_init(struct net_session *net)
+{
+    conn_init(&net->client.conn, &net->worker->budget);
+    net->client.arrival = calloc(1, sizeof(*net->client.arrival));
+    return net->client.arrival != NULL;
+}
+
 void client_begin(struct net_session *net, int fd, const struct config_listen *listen)
 {
     struct client *client = &net->client;
     bool is_unix = listen->kind == CONFIG_LISTEN_UNIX ||
                    (listen->kind == CONFIG_LISTEN_SYSTEMD && is_unix_socket(fd));
     client->stage = CLIENT_HEAD;
-    client->listen = listen;
+    client->arrival->listen = listen;
     client_did_not_run(net); /* counted from accept */
     client->data_ms = relay_now(net);
     if (!is_unix)
         conn_set_no_delay(fd);
-    conn_open(&client->conn, fd, is_unix, net->worker->base, on_read, on_write, net);
+    conn_open(&client->conn, fd, is_unix, &net->worker->readiness, &calls);
     conn_set_reading(&client->conn, true);
     if (listen->tls)
         secure(net);
@@ -86,17 +98,27 @@ void client_release_place(struct net_session *net)
     net->client.was_counted = false;
 }
 
+/* It was answered, or has gone. */
+static void end_arrival(struct client *client)
+{
+    if (client->arrival)
+        head_clear(&client->arrival->head);
+    free(client->arrival);
+    client->arrival = NULL;
+}
+
 /* The client takes part no more; its socket went elsewhere or is closed. */
 static void leave(struct net_session *net)
 {
     struct client *client = &net->client;
     client->stage = CLIENT_GONE;
     message_reader_clear(&client->reader);
-    compression_end(&client->compression);
-    client_kept_clear(&client->kept);
-    head_clear(&client->head);
-    client->sending.pong_bytes = 0;
-    budget_hold(&net->worker->budget, &client->room.share, 0, 0);
+    compression_free(client->compression);
+    client->compression = NULL;
+    client_kept_drop(&client->kept);
+    end_arrival(client);
+    late_pong_drop(&client->sending.pong);
+    client_room_end(net);
     client_release_place(net);
     if (!net->is_begun)
         relay_abandon(net);
@@ -105,7 +127,7 @@ static void leave(struct net_session *net)
 void client_clear(struct net_session *net)
 {
     struct client *client = &net->client;
-    if (client->conn.fd >= 0 && net->worker->gather.conn == &client->conn)
+    if (conn_is_open(&client->conn) && net->worker->gather.conn == &client->conn)
         gather_flush(&net->worker->gather);
     conn_close(&client->conn, false);
     if (client->stage != CLIENT_GONE)
@@ -140,13 +162,16 @@ void client_do_answer(struct net_session *net)
         return;
     const struct client_request *request = client->request;
     const char *subprotocol = request->has_offer ? net->core.subprotocol : NULL;
-    const struct deflate_terms *deflate = request->has_deflate ? &request->deflate : NULL;
+    message_reader_init(&client->reader, true, &net->config->client.limits);
+    struct client_arrival *arrival = client->arrival;
+    if (arrival->has_deflate)
+        client->compression = compression_new(&client->reader, &arrival->deflate, true);
+    const struct deflate_terms *deflate = client->compression ? &arrival->deflate : NULL;
     size_t bytes =
-        handshake_build_response(request->accept, subprotocol, deflate, head, sizeof(head));
+        handshake_build_response(arrival->accept, subprotocol, deflate, head, sizeof(head));
     assert(bytes > 0); /* a subprotocol has at most HANDSHAKE_SUBPROTOCOL_BYTES_MAX */
     gather_copy(&net->worker->gather, &client->conn, head, bytes);
-    message_reader_init(&client->reader, true, &net->config->client.limits);
-    compression_begin(&client->compression, &client->reader, deflate, true);
+    end_arrival(client);
     client->stage = CLIENT_OPEN;
 }
 
@@ -212,10 +237,10 @@ void client_break_off(struct net_session *net, const struct close_frame *close, 
 /* It does not wait for its answer: a little of that is kept. */
 static void keep_early(struct net_session *net, const uint8_t *data, size_t bytes)
 {
-    struct client_kept *kept = &net->client.kept;
+    struct client_kept **kept = &net->client.kept;
     if (bytes == 0)
         return;
-    bool is_too_much = bytes > CLIENT_EARLY_BYTES_MAX - kept->end;
+    bool is_too_much = bytes > CLIENT_EARLY_BYTES_MAX - (*kept ? (*kept)->end : 0);
     if (is_too_much || !client_kept_append(kept, data, bytes)) {
         client_do_refuse(net, is_too_much ? 400 : 503,
                          is_too_much ? "too much before the answer" : "no memory");
@@ -229,7 +254,7 @@ static void read_head(struct net_session *net, uint8_t *data, size_t bytes)
     size_t head_bytes;
     bool is_out_of_memory;
     enum http_head_result result =
-        head_feed(&client->head, &data, &bytes, &head_bytes, &is_out_of_memory);
+        head_feed(&client->arrival->head, &data, &bytes, &head_bytes, &is_out_of_memory);
     if (is_out_of_memory)
         client_do_refuse(net, 503, "no memory");
     else if (result != HTTP_HEAD_OK && result != HTTP_HEAD_NEED_MORE)
@@ -243,9 +268,9 @@ static void read_head(struct net_session *net, uint8_t *data, size_t bytes)
         refuse(net, status, why, shown);
         return;
     }
-    struct head head = client->head; /* it may hold the first frames, too */
-    client->head = (struct head){0};
-    client->listen = NULL;
+    struct head head = client->arrival->head; /* it may hold the first frames, too */
+    client->arrival->head = (struct head){0};
+    client->arrival->listen = NULL;
     client->stage = CLIENT_WAITING;
     relay_begin(net);
     if (client->stage == CLIENT_OPEN)
@@ -298,7 +323,7 @@ static bool read_once(struct net_session *net)
     struct conn *conn = &net->client.conn;
     ssize_t got =
         conn_read(conn, worker->receive_buffer,
-                  compression_read_bytes_max(conn, net->client.compression.is_on), &error);
+                  compression_read_bytes_max(conn, net->client.compression != NULL), &error);
     relay_touch(net);
     if (got == -1)
         return false; /* or bytes that were TLS's own */
@@ -311,18 +336,14 @@ static bool read_once(struct net_session *net)
     return got > 0;
 }
 
-static void on_read(evutil_socket_t fd, short what, void *argument)
+static void on_read(struct watched *watched)
 {
-    (void)fd;
-    (void)what;
-    (void)read_once(argument);
+    (void)read_once(container_of(watched, struct net_session, client.conn.watched));
 }
 
-static void on_write(evutil_socket_t fd, short what, void *argument)
+static void on_write(struct watched *watched)
 {
-    struct net_session *net = argument;
-    (void)fd;
-    (void)what;
+    struct net_session *net = container_of(watched, struct net_session, client.conn.watched);
     conn_write_unsent(&net->client.conn);
     relay_touch(net);
 }
@@ -331,8 +352,8 @@ void client_read_rest(struct net_session *net)
 {
     struct client *client = &net->client;
     for (int i = 0; i < CLIENT_REST_READS_MAX; i++)
-        if (!conn_is_open(&client->conn) || !client->conn.is_reading || client->kept.has_message ||
-            !read_once(net))
+        if (!conn_is_open(&client->conn) || !conn_is_reading(&client->conn) ||
+            client_kept_has_message(client->kept) || !read_once(net))
             return;
 }
 
@@ -356,7 +377,7 @@ void client_flush(struct net_session *net)
     client_room_turn(net);
     bool reads =
         client->stage == CLIENT_WAITING ||
-        (client->stage == CLIENT_OPEN && !client->kept.bytes && session_reads_client(&net->core));
+        (client->stage == CLIENT_OPEN && !client->kept && session_reads_client(&net->core));
     conn_set_reading(&client->conn, reads);
     if (client->stage != CLIENT_GONE && !conn_is_flushed(&client->conn))
         conn_wait_writable(&client->conn);
@@ -366,11 +387,11 @@ uint64_t client_deadline_ms(const struct net_session *net)
 {
     const struct client *client = &net->client;
     if (client->stage == CLIENT_HEAD)
-        return client->handshake_due_ms;
+        return client->arrival->handshake_due_ms;
     if (client->stage == CLIENT_GONE)
         return TIMERS_NEVER;
     uint64_t due_ms = conn_deadline_ms(&client->conn, net->worker->now_ms);
-    due_ms = timers_earlier(due_ms, compression_deadline_ms(&client->compression));
+    due_ms = timers_earlier(due_ms, compression_deadline_ms(client->compression));
     return timers_earlier(due_ms, client_room_deadline_ms(net));
 }
 
@@ -378,13 +399,13 @@ void client_timer(struct net_session *net)
 {
     struct client *client = &net->client;
     uint64_t now_ms = relay_now(net);
-    if (client->stage == CLIENT_HEAD && now_ms >= client->handshake_due_ms) {
+    if (client->stage == CLIENT_HEAD && now_ms >= client->arrival->handshake_due_ms) {
         if (net->is_late)
             client_do_refuse(net, 503, "shutdown");
         else
             client_do_refuse(net, 408, "handshake_timeout");
         return;
     }
-    compression_timer(&client->compression, &client->reader, false, now_ms);
+    compression_timer(client->compression, &client->reader, false, now_ms);
     client_room_timer(net);
 }

@@ -30,18 +30,25 @@ enum client_stage {
     CLIENT_GONE
 };
 
-/* What the handshake asked for, as far as it is needed later.  One allocation. */
-struct client_request {
-    char accept[HANDSHAKE_ACCEPT_BYTES + 1];
-    bool has_deflate; /* it is answered with permessage-deflate: */
+/* A client whose handshake is not answered yet. */
+struct client_arrival {
+    struct head head;
+    const struct config_listen *listen; /* where it came in; until the handshake was read */
+    uint64_t handshake_due_ms;
+    char accept[HANDSHAKE_ACCEPT_BYTES + 1]; /* CLIENT_WAITING: for the answer */
+    bool has_deflate;                        /* it is answered with permessage-deflate: */
     struct deflate_terms deflate;
-    bool has_offer; /* the client named subprotocols: only then it is told one */
-    unsigned offer_count;
-    size_t offer_bytes;
+};
+
+/* What the handshake asked for, as far as it is needed for each attempt.  One allocation. */
+struct client_request {
     const char *target; /* the client's own, for `path: append`; found right with the url of then */
     const char *forward; /* headers for the upstream: name, value, name, ..., each terminated */
+    unsigned offer_count;
+    unsigned offer_bytes;
     unsigned forward_count;
-    size_t forward_bytes;
+    unsigned forward_bytes;
+    bool has_offer;      /* the client named subprotocols: only then it is told one */
     bool has_credential; /* what the upstream is shown is the client's: Authorization or Cookie */
     char offer[];        /* for the upstream: offer_count names, each terminated; then target, and
                             what is forwarded */
@@ -50,19 +57,20 @@ struct client_request {
 struct client {
     enum client_stage stage;
     struct conn conn;
-    struct head head;
-    const struct config_listen *listen; /* where it came in; until the handshake was read */
+    struct client_arrival *arrival; /* NULL once it was answered, or has gone */
     struct client_request *request;
     struct message_reader reader;
-    struct compression compression;
-    struct client_kept kept;
-    struct client_room room; /* for what it sends */
+    struct compression *compression; /* NULL: off */
+    struct client_kept *kept;        /* NULL: nothing */
+    struct client_room room;         /* for what it sends */
     struct client_send sending;
-    uint64_t handshake_due_ms;
     uint64_t data_ms; /* when it last sent a message */
     bool close_was_received;
     bool was_counted; /* among the link's clients */
 };
+
+/* Before it begins.  False when there is no memory. */
+bool client_init(struct net_session *net);
 
 /* A socket was accepted. */
 void client_begin(struct net_session *net, int fd, const struct config_listen *listen);

@@ -61,10 +61,10 @@ static bool local_read(int fd, struct local *local)
 static bool host_is_allowed(const struct net_session *net, const struct host *host)
 {
     static const char *const own[] = {"localhost", "127.0.0.1", "::1"};
-    const struct config_listen *listen = net->client.listen;
+    const struct config_listen *listen = net->client.arrival->listen;
     const struct config_strings *allowed = &net->config->client.allow_hosts;
     struct local local;
-    if (!local_read(net->client.conn.fd, &local))
+    if (!local_read(net->client.conn.watched.fd, &local))
         return false;
     if (!host->has_port || host->port == local.port) {
         for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)

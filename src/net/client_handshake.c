@@ -139,8 +139,7 @@ static char *put_text(char *at, struct http_text text)
     return at + text.bytes + 1;
 }
 
-static struct client_request *request_new(const struct config_client *config,
-                                          const struct handshake_request *asked,
+static struct client_request *request_new(const struct handshake_request *asked,
                                           const struct offer *offer, const char *target,
                                           const struct forward *forward)
 {
@@ -149,16 +148,12 @@ static struct client_request *request_new(const struct config_client *config,
         malloc(sizeof(*request) + offer->bytes + target_bytes + forward->bytes);
     if (!request)
         return NULL;
-    *request = (struct client_request){.has_deflate = asked->offers_deflate &&
-                                                      config->compression == CONFIG_COMPRESSION_ON,
-                                       .deflate = asked->deflate,
-                                       .has_offer = asked->subprotocol_count > 0,
+    *request = (struct client_request){.has_offer = asked->subprotocol_count > 0,
                                        .offer_count = offer->count,
-                                       .offer_bytes = offer->bytes,
+                                       .offer_bytes = (unsigned)offer->bytes,
                                        .forward_count = forward->count,
-                                       .forward_bytes = forward->bytes,
+                                       .forward_bytes = (unsigned)forward->bytes,
                                        .has_credential = forward->has_credential};
-    handshake_accept(asked->key.at, digest_sha1, request->accept);
     char *at = request->offer;
     for (unsigned i = 0; i < offer->count; i++)
         at = put_text(at, offer->names[i]);
@@ -168,6 +163,15 @@ static struct client_request *request_new(const struct config_client *config,
     for (unsigned i = 0; i < forward->count; i++)
         at = put_text(put_text(at, forward->fields[i]->name), forward->fields[i]->value);
     return request;
+}
+
+/* What the answer will say. */
+static void prepare_answer(struct client_arrival *arrival, const struct config_client *config,
+                           const struct handshake_request *asked)
+{
+    handshake_accept(asked->key.at, digest_sha1, arrival->accept);
+    arrival->has_deflate = asked->offers_deflate && config->compression == CONFIG_COMPRESSION_ON;
+    arrival->deflate = asked->deflate;
 }
 
 unsigned client_handshake_status(enum http_head_result result)
@@ -214,6 +218,7 @@ unsigned client_handshake_check(const struct net_session *net, const uint8_t *da
     if (!forward_make(&config->upstream, &head, shows_token_in_header, &forward))
         return 431;
     *why = "no memory";
-    *request = request_new(&config->client, &asked, &offer, target, &forward);
+    prepare_answer(net->client.arrival, &config->client, &asked);
+    *request = request_new(&asked, &offer, target, &forward);
     return *request ? 101 : 503;
 }

@@ -7,7 +7,8 @@
 #include "net/client.h"
 
 /*
- * Check the head of a request.  Returns 101 with *request (to be freed), or the status to refuse
+ * Check the head of a request.  Returns 101 with *request (to be freed), and what its answer needs
+ * in net->client.arrival; or the status to refuse
  * it with, and *why in a few words; *shown: what in data it is about, if anything.
  */
 unsigned client_handshake_check(const struct net_session *net, const uint8_t *data,

@@ -4,42 +4,64 @@
 #include <stdlib.h>
 #include <string.h>
 
-void client_kept_clear(struct client_kept *kept)
+void client_kept_drop(struct client_kept **place)
 {
-    free(kept->bytes);
-    *kept = (struct client_kept){0};
+    if (*place)
+        free((*place)->bytes);
+    free(*place);
+    *place = NULL;
 }
 
-bool client_kept_refused(struct client_kept *kept, const struct message_reader *reader,
+/* NULL when there is no memory. */
+static struct client_kept *kept_new(size_t bytes)
+{
+    struct client_kept *kept = calloc(1, sizeof(*kept));
+    if (kept)
+        kept->bytes = malloc(bytes + 1);
+    if (kept && !kept->bytes) {
+        free(kept);
+        return NULL;
+    }
+    return kept;
+}
+
+bool client_kept_refused(struct client_kept **place, const struct message_reader *reader,
                          const struct message *message, const uint8_t *rest, size_t rest_bytes)
 {
-    bool is_readers = message->payload_bytes == 0 || message->payload == reader->buffer;
+    struct client_kept *kept = *place;
+    bool is_readers = message_reader_holds(reader, message);
     size_t copied_bytes = is_readers ? 0 : message->payload_bytes;
-    kept->payload = message->payload;
-    if (kept->bytes) { /* it was read from there */
+    const uint8_t *payload = message->payload;
+    if (kept) { /* it was read from there */
         kept->begin = (size_t)(rest - kept->bytes);
     } else {
-        uint8_t *bytes = malloc(copied_bytes + rest_bytes + 1);
-        if (!bytes)
+        kept = kept_new(copied_bytes + rest_bytes);
+        if (!kept)
             return false;
         if (copied_bytes > 0) {
-            memcpy(bytes, message->payload, copied_bytes);
-            kept->payload = bytes;
+            memcpy(kept->bytes, message->payload, copied_bytes);
+            payload = kept->bytes;
         }
         if (rest_bytes > 0)
-            memcpy(bytes + copied_bytes, rest, rest_bytes);
-        kept->bytes = bytes;
+            memcpy(kept->bytes + copied_bytes, rest, rest_bytes);
         kept->begin = copied_bytes;
         kept->end = copied_bytes + rest_bytes;
+        *place = kept;
     }
+    kept->payload = payload;
     kept->has_message = true;
     kept->opcode = message->opcode;
     kept->payload_bytes = message->payload_bytes;
     return true;
 }
 
-bool client_kept_append(struct client_kept *kept, const uint8_t *data, size_t bytes)
+bool client_kept_append(struct client_kept **place, const uint8_t *data, size_t bytes)
 {
+    if (!*place)
+        *place = kept_new(bytes);
+    struct client_kept *kept = *place;
+    if (!kept)
+        return false;
     bool is_inside = kept->has_message && kept->payload >= kept->bytes &&
                      kept->payload < kept->bytes + kept->end;
     size_t payload_at = is_inside ? (size_t)(kept->payload - kept->bytes) : 0;
@@ -60,7 +82,7 @@ uint32_t client_kept_count(struct client_kept *kept, struct message_reader *read
     size_t consumed;
     uint32_t count = 0;
     *bytes = 0;
-    while (kept->begin < kept->end) {
+    while (kept && kept->begin < kept->end) {
         enum message_event event = message_read(reader, kept->bytes + kept->begin,
                                                 kept->end - kept->begin, &consumed, &message);
         kept->begin += consumed;

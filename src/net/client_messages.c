@@ -25,7 +25,7 @@ static void keep(struct net_session *net, const struct message *message, const u
         client_reset(net, CAUSE_NO_RESOURCES);
         return;
     }
-    client->kept.first_sequence = net->core.outbox.first_sequence;
+    client->kept->first_sequence = net->core.outbox.first_sequence;
 }
 
 static void take_close(struct net_session *net, const struct close_frame *close)
@@ -52,7 +52,7 @@ static bool feed(struct net_session *net, uint8_t *data, size_t bytes)
             return has_pong;
         case MESSAGE_DATA:
             client->data_ms = relay_now(net);
-            compression_used(&client->compression, relay_now(net));
+            compression_used(client->compression, relay_now(net));
             if (offer(net, message.opcode, message.payload, message.payload_bytes) !=
                 SESSION_NOT_NOW)
                 break;
@@ -78,8 +78,8 @@ static bool feed(struct net_session *net, uint8_t *data, size_t bytes)
 void client_messages_resume(struct net_session *net)
 {
     struct client *client = &net->client;
-    struct client_kept *kept = &client->kept;
-    if (client->stage != CLIENT_OPEN || !kept->bytes)
+    struct client_kept *kept = client->kept;
+    if (client->stage != CLIENT_OPEN || !kept)
         return;
     client_room_offer(net);
     if (kept->has_message && !session_has_room(&net->core))
@@ -94,17 +94,17 @@ void client_messages_resume(struct net_session *net)
     bool has_pong = feed(net, kept->bytes + kept->begin, kept->end - kept->begin);
     session_client_received(&net->core, has_pong, relay_now(net));
     if (client->stage == CLIENT_OPEN && !kept->has_message)
-        client_kept_clear(kept);
+        client_kept_drop(&client->kept);
 }
 
 void client_messages_read(struct net_session *net, uint8_t *data, size_t bytes)
 {
     struct client *client = &net->client;
-    if (client->kept.bytes && !client->kept.has_message)
+    if (client->kept && !client->kept->has_message)
         client_messages_resume(net); /* what came before the 101 comes first */
     if (client->stage != CLIENT_OPEN)
         return;
-    if (client->kept.bytes) {
+    if (client->kept) {
         if (!client_kept_append(&client->kept, data, bytes))
             client_reset(net, CAUSE_NO_RESOURCES);
         return;
@@ -121,6 +121,6 @@ void client_messages_give_up(struct net_session *net, enum cause cause,
     uint64_t bytes = 0;
     uint32_t count = 0;
     if (client->stage == CLIENT_OPEN)
-        count = client_kept_count(&client->kept, &client->reader, &bytes);
+        count = client_kept_count(client->kept, &client->reader, &bytes);
     session_client_kept(&net->core, count, bytes, cause, actions);
 }

@@ -1,6 +1,8 @@
 /* Room for what a client sends. */
 #include "net/client_room.h"
 
+#include <stdlib.h>
+
 #include "config/config.h"
 #include "net/client_messages.h"
 #include "net/client_private.h"
@@ -29,10 +31,12 @@ void client_room_account(struct net_session *net)
     struct budget *budget = &net->worker->budget;
     struct budget_share *share = &client->room.share;
     size_t reader_bytes = message_reader_heap_bytes(&client->reader);
-    size_t kept_bytes = client->kept.end + client->head.used;
+    size_t kept_bytes = client->kept ? client->kept->end : 0;
+    if (client->arrival)
+        kept_bytes += client->arrival->head.used;
     if (client->stage == CLIENT_GONE)
         return;
-    if (client->kept.has_message) /* whole: it waits for room in the outbox */
+    if (client_kept_has_message(client->kept)) /* whole: it waits for room in the outbox */
         budget_hold(budget, share, 0, kept_bytes + reader_bytes);
     else
         budget_hold(budget, share, reader_bytes, kept_bytes);
@@ -50,6 +54,14 @@ void client_room_account(struct net_session *net)
     client_break_off(net, &close, CAUSE_OVERFLOW);
 }
 
+void client_room_end(struct net_session *net)
+{
+    struct client_room *room = &net->client.room;
+    budget_hold(&net->worker->budget, &room->share, 0, 0);
+    free(room->pause);
+    room->pause = NULL;
+}
+
 void client_room_offer(struct net_session *net)
 {
     budget_hold(&net->worker->budget, &net->client.room.share, 0, 0);
@@ -60,27 +72,28 @@ void client_room_offer(struct net_session *net)
 /* A message of its is here, or a part of one, and there is no room for it. */
 static bool waits_for_room(const struct net_session *net)
 {
-    return net->client.kept.has_message || (net->is_begun && net->core.client_starved);
+    return client_kept_has_message(net->client.kept) || (net->is_begun && net->core.client_starved);
 }
 
 void client_room_turn(struct net_session *net)
 {
     struct client_room *room = &net->client.room;
-    if (waits_for_room(net)) {
-        if (room->paused_ms == 0)
-            room->paused_ms = relay_now(net);
+    if (!waits_for_room(net)) {
+        free(room->pause);
+        room->pause = NULL;
         return;
     }
-    room->ended_ms = 0;
-    room->paused_ms = 0;
-    room->pause_is_logged = false;
+    if (!room->pause)
+        room->pause = calloc(1, sizeof(*room->pause));
+    if (room->pause && room->pause->since_ms == 0)
+        room->pause->since_ms = relay_now(net);
 }
 
 bool client_room_is_back(const struct net_session *net)
 {
-    const struct client_kept *kept = &net->client.kept;
-    return kept->has_message && kept->first_sequence != net->core.outbox.first_sequence &&
-           session_has_room(&net->core);
+    const struct client_kept *kept = net->client.kept;
+    return client_kept_has_message(kept) &&
+           kept->first_sequence != net->core.outbox.first_sequence && session_has_room(&net->core);
 }
 
 /*
@@ -89,13 +102,13 @@ bool client_room_is_back(const struct net_session *net)
  */
 static void look_for_end(struct net_session *net)
 {
-    struct client_room *room = &net->client.room;
-    if (room->ended_ms == 0 && conn_has_ended(&net->client.conn)) {
-        room->ended_ms = relay_now(net);
+    struct client_pause *pause = net->client.room.pause;
+    if (pause->ended_ms == 0 && conn_has_ended(&net->client.conn)) {
+        pause->ended_ms = relay_now(net);
         client_release_place(net);
     }
-    if (room->ended_ms == 0 ||
-        relay_now(net) - room->ended_ms < net->config->session.drain_timeout_ms)
+    if (pause->ended_ms == 0 ||
+        relay_now(net) - pause->ended_ms < net->config->session.drain_timeout_ms)
         return;
     client_lose(net, CAUSE_CLIENT_LOST); /* counts the message that was refused */
     struct session_actions actions = {.any = false};
@@ -106,26 +119,27 @@ static void look_for_end(struct net_session *net)
 
 uint64_t client_room_deadline_ms(const struct net_session *net)
 {
-    const struct client_room *room = &net->client.room;
+    const struct client_pause *pause = net->client.room.pause;
     uint64_t now_ms = net->worker->now_ms;
     uint64_t due_ms = TIMERS_NEVER;
     if (waits_for_room(net))
         due_ms = now_ms + LOOK_MS;
-    if (room->paused_ms != 0 && !room->pause_is_logged)
-        due_ms = timers_earlier(due_ms, room->paused_ms + PAUSE_LOGGED_MS);
-    if (net->client.kept.has_message && session_has_room(&net->core))
+    if (pause && !pause->is_logged)
+        due_ms = timers_earlier(due_ms, pause->since_ms + PAUSE_LOGGED_MS);
+    if (client_kept_has_message(net->client.kept) && session_has_room(&net->core))
         due_ms = timers_earlier(due_ms, now_ms + RETRY_MS);
     return due_ms;
 }
 
 void client_room_timer(struct net_session *net)
 {
-    struct client_room *room = &net->client.room;
+    struct client_pause *pause = net->client.room.pause;
     uint64_t now_ms = relay_now(net);
-    if (room->paused_ms != 0 && !room->pause_is_logged &&
-        now_ms - room->paused_ms >= PAUSE_LOGGED_MS) {
-        room->pause_is_logged = true;
-        report_client_paused(net, now_ms - room->paused_ms);
+    if (!pause)
+        return;
+    if (!pause->is_logged && now_ms - pause->since_ms >= PAUSE_LOGGED_MS) {
+        pause->is_logged = true;
+        report_client_paused(net, now_ms - pause->since_ms);
     }
     if (net->client.stage == CLIENT_OPEN && waits_for_room(net))
         look_for_end(net);

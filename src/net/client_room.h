@@ -11,16 +11,24 @@
 
 struct net_session;
 
+/* Its messages have no room. */
+struct client_pause {
+    uint64_t since_ms;
+    uint64_t ended_ms; /* it ended meanwhile; 0: it did not */
+    bool is_logged;
+};
+
 struct client_room {
-    struct budget_share share; /* what it holds of memory_max, besides the inbox */
-    uint64_t paused_ms;        /* its messages have no room since; 0: they do */
-    uint64_t ended_ms;         /* it ended while they had none; 0: it did not */
-    bool pause_is_logged;
+    struct budget_share share;  /* what it holds of memory_max, besides the inbox */
+    struct client_pause *pause; /* NULL: none, or no memory to know of it yet */
 };
 
 /* It was read, or what was kept went on: what it holds counts.  Without memory for the rest of a
  * message it is not read, or has to go. */
 void client_room_account(struct net_session *net);
+
+/* The client is gone. */
+void client_room_end(struct net_session *net);
 
 /* What it holds is offered now, and shall not stand in its own way: it does not count until the
  * next client_room_account(). */

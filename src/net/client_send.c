@@ -39,8 +39,7 @@ void client_send_pong(struct net_session *net, const uint8_t *payload, size_t pa
     if (conn_is_flushed(&client->conn))
         send_control(net, FRAME_PONG, payload, payload_bytes);
     else
-        client->sending.pong_bytes =
-            (uint8_t)encode_control(FRAME_PONG, payload, payload_bytes, client->sending.pong);
+        late_pong_keep(&client->sending.pong, payload, payload_bytes);
 }
 
 void client_send_ping(struct net_session *net)
@@ -60,7 +59,7 @@ void client_send_close(struct net_session *net, const struct close_frame *close)
     if (!sending->close_was_sent)
         send_control(net, FRAME_CLOSE, body, close_encode(close, body));
     sending->close_was_sent = true;
-    sending->pong_bytes = 0;
+    late_pong_drop(&sending->pong);
 }
 
 /* ---- messages ------------------------------------------------------------------------------ */
@@ -68,8 +67,8 @@ void client_send_close(struct net_session *net, const struct close_frame *close)
 /* True: the message is in the writer's buffer, deflated. */
 static bool deflate(struct net_session *net, const struct message *message)
 {
-    struct compression *compression = &net->client.compression;
-    if (!compression->is_on || message->payload_bytes > DEFLATE_BYTES_MAX)
+    struct compression *compression = net->client.compression;
+    if (!compression || message->payload_bytes > DEFLATE_BYTES_MAX)
         return false;
     compression_used(compression, relay_now(net));
     deflate_write_begin(&compression->writer, message->payload, message->payload_bytes);
@@ -88,8 +87,8 @@ void client_send_message(struct net_session *net, const struct message *message,
     const uint8_t *payload = message->payload;
     if (deflate(net, message)) {
         header.rsv1 = true;
-        header.payload_bytes = client->compression.writer.buffer_bytes;
-        payload = client->compression.writer.buffer;
+        header.payload_bytes = client->compression->writer.buffer_bytes;
+        payload = client->compression->writer.buffer;
     } else if (frame) {
         gather_add(gather, &client->conn, frame, frame_bytes);
         return;
@@ -102,7 +101,8 @@ void client_send_message(struct net_session *net, const struct message *message,
         gather_add(gather, &client->conn, payload, header.payload_bytes);
         gather_flush(gather); /* it is the reader's or the writer's, until the next message */
     }
-    deflate_write_done(&client->compression.writer);
+    if (client->compression)
+        deflate_write_done(&client->compression->writer);
 }
 
 void client_send_text(struct net_session *net, const char *text)
@@ -117,10 +117,10 @@ void client_send_text(struct net_session *net, const char *text)
 void client_send_turn(struct net_session *net)
 {
     struct client *client = &net->client;
-    if (client->sending.pong_bytes > 0 && conn_is_flushed(&client->conn)) {
-        gather_copy(&net->worker->gather, &client->conn, client->sending.pong,
-                    client->sending.pong_bytes);
-        client->sending.pong_bytes = 0;
+    struct late_pong *pong = client->sending.pong;
+    if (pong && conn_is_flushed(&client->conn)) {
+        send_control(net, FRAME_PONG, pong->payload, pong->payload_bytes);
+        late_pong_drop(&client->sending.pong);
     }
     gather_flush(&net->worker->gather);
 }
@@ -131,9 +131,8 @@ void client_send_report(struct net_session *net)
     struct session_actions actions;
     uint64_t inbox_bytes = conn_unsent_bytes(&client->conn);
     session_client_written(&net->core, client->conn.written_offset, relay_now(net));
-    if (inbox_bytes == client->sending.inbox_bytes && !net->core.upstream_full)
+    if (inbox_bytes == net->core.inbox_bytes && !net->core.upstream_full)
         return;
-    client->sending.inbox_bytes = inbox_bytes;
     session_inbox(&net->core, inbox_bytes, relay_now(net), &actions);
     if (actions.any)
         relay_act(net, &actions);

@@ -6,15 +6,14 @@
 #ifndef WSKEEP_NET_CLIENT_SEND_H
 #define WSKEEP_NET_CLIENT_SEND_H
 
+#include "net/late_pong.h"
 #include "proto/message.h"
 
 struct net_session;
 
 struct client_send {
-    uint64_t inbox_bytes; /* as core was told */
-    bool close_was_sent;  /* nothing follows it */
-    uint8_t pong_bytes;   /* the newest Pong that waits behind unsent bytes; 0: none */
-    uint8_t pong[2 + FRAME_CONTROL_BYTES_MAX];
+    struct late_pong *pong; /* behind unsent bytes; NULL: none waits */
+    bool close_was_sent;    /* nothing follows it */
 };
 
 /*

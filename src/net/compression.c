@@ -1,6 +1,8 @@
 /* permessage-deflate on one connection. */
 #include "net/compression.h"
 
+#include <stdlib.h>
+
 #include "net/conn.h"
 #include "net/timers.h"
 #include "net/worker.h"
@@ -10,26 +12,30 @@ enum {
     TLS_READ_BYTES = 48 * 1024 /* conn_read() wants room for two records and more */
 };
 
-void compression_begin(struct compression *compression, struct message_reader *reader,
-                       const struct deflate_terms *terms, bool is_server)
+struct compression *compression_new(struct message_reader *reader,
+                                    const struct deflate_terms *terms, bool is_server)
 {
-    *compression = (struct compression){.is_on = terms != NULL};
-    if (!terms)
-        return;
     unsigned server_bits = terms->server_max_window_bits;
     unsigned client_bits = terms->client_max_window_bits;
     bool server_keeps = !terms->server_no_context_takeover;
     bool client_keeps = !terms->client_no_context_takeover;
+    struct compression *compression = calloc(1, sizeof(*compression));
+    if (!compression || !message_reader_inflate(reader, is_server ? client_bits : server_bits,
+                                                is_server ? client_keeps : server_keeps)) {
+        free(compression);
+        return NULL;
+    }
     deflate_writer_init(&compression->writer, is_server ? server_bits : client_bits,
                         is_server ? server_keeps : client_keeps);
-    message_reader_inflate(reader, is_server ? client_bits : server_bits,
-                           is_server ? client_keeps : server_keeps);
+    return compression;
 }
 
-void compression_end(struct compression *compression)
+void compression_free(struct compression *compression)
 {
+    if (!compression)
+        return;
     deflate_writer_clear(&compression->writer);
-    *compression = (struct compression){.is_on = false};
+    free(compression);
 }
 
 size_t compression_read_bytes_max(const struct conn *conn, bool may_be_deflated)
@@ -41,7 +47,7 @@ size_t compression_read_bytes_max(const struct conn *conn, bool may_be_deflated)
 
 uint64_t compression_deadline_ms(const struct compression *compression)
 {
-    if (compression->used_ms == 0)
+    if (!compression || compression->used_ms == 0)
         return TIMERS_NEVER;
     return compression->used_ms + COMPRESSION_QUIET_MS;
 }

@@ -11,23 +11,24 @@ struct conn;
 
 enum { COMPRESSION_QUIET_MS = 5000 }; /* without a message: memory is given back */
 
+/* Of a connection that agreed on it; everywhere below NULL is allowed: it did not. */
 struct compression {
-    bool is_on;
     struct deflate_writer writer; /* the reading half is in the message_reader */
     uint64_t used_ms;             /* the last message passed; 0: nothing can be given back */
 };
 
-/* The handshake is over.  terms: NULL when it did not agree on permessage-deflate. */
-void compression_begin(struct compression *compression, struct message_reader *reader,
-                       const struct deflate_terms *terms, bool is_server);
+/* The handshake has agreed on terms.  NULL when there is no memory, and nothing has changed then.
+ */
+struct compression *compression_new(struct message_reader *reader,
+                                    const struct deflate_terms *terms, bool is_server);
 
 /* The connection is gone. */
-void compression_end(struct compression *compression);
+void compression_free(struct compression *compression);
 
 /* A message passed. */
 static inline void compression_used(struct compression *compression, uint64_t now_ms)
 {
-    if (compression->is_on)
+    if (compression)
         compression->used_ms = now_ms;
 }
 

@@ -22,20 +22,18 @@ enum {
 
 void conn_init(struct conn *conn, struct budget *budget)
 {
-    *conn = (struct conn){.fd = -1};
+    *conn = (struct conn){.watched = {.fd = -1}};
     unsent_init(&conn->unsent, budget);
 }
 
-void conn_open(struct conn *conn, int fd, bool is_unix, struct event_base *base,
-               event_callback_fn on_read, event_callback_fn on_write, void *argument)
+void conn_open(struct conn *conn, int fd, bool is_unix, struct readiness *readiness,
+               const struct watched_calls *calls)
 {
-    assert(conn->fd < 0 && fd >= 0);
+    assert(conn->watched.fd < 0 && fd >= 0);
     struct budget *budget = conn->unsent.budget;
     conn_init(conn, budget);
-    conn->fd = fd;
     conn->is_unix = is_unix;
-    event_assign(&conn->read_event, base, fd, EV_READ | EV_PERSIST, on_read, argument);
-    event_assign(&conn->write_event, base, fd, EV_WRITE, on_write, argument);
+    readiness_enter(readiness, &conn->watched, fd, calls);
 }
 
 void conn_secure(struct conn *conn, struct conn_tls *tls)
@@ -49,7 +47,7 @@ bool conn_peer_user(const struct conn *conn, uid_t *uid)
 {
     struct ucred peer;
     socklen_t bytes = sizeof(peer);
-    if (!conn->is_unix || getsockopt(conn->fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) != 0)
+    if (!conn->is_unix || getsockopt(conn->watched.fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) != 0)
         return false;
     *uid = peer.uid;
     return true;
@@ -57,26 +55,24 @@ bool conn_peer_user(const struct conn *conn, uid_t *uid)
 
 int conn_detach(struct conn *conn)
 {
-    int fd = conn->fd;
+    int fd = conn->watched.fd;
     assert(fd >= 0);
-    event_del(&conn->read_event);
-    event_del(&conn->write_event);
-    conn->is_reading = false;
-    conn->is_waiting = false;
-    conn->fd = -1;
+    if (conn->tls)
+        conn_tls_do_not_report(conn->tls);
+    readiness_leave(&conn->watched);
     return fd;
 }
 
 void conn_close(struct conn *conn, bool reset)
 {
     if (conn->tls) {
-        if (conn->fd >= 0 && !reset && !conn->is_shut)
+        if (conn->watched.fd >= 0 && !reset && !conn->is_shut)
             conn_tls_say_goodbye(conn);
         conn_tls_free(conn->tls);
         conn->tls = NULL;
     }
     unsent_clear(&conn->unsent);
-    if (conn->fd < 0)
+    if (conn->watched.fd < 0)
         return;
     int fd = conn_detach(conn);
     if (reset) {
@@ -86,29 +82,28 @@ void conn_close(struct conn *conn, bool reset)
     close(fd);
 }
 
+/* Want one more thing of the socket, or one thing less.  Without memory for more: later. */
+static void want(struct conn *conn, uint8_t what, bool is_wanted)
+{
+    uint8_t wanted = conn->watched.wanted;
+    wanted = (uint8_t)(is_wanted ? wanted | what : wanted & ~what);
+    if (wanted != conn->watched.wanted && !readiness_want(&conn->watched, wanted))
+        conn->is_deaf = true;
+}
+
 void conn_set_reading(struct conn *conn, bool reading)
 {
-    if (conn->fd < 0 || conn->is_reading == reading || (reading && conn->read_ended))
+    if (conn->watched.fd < 0 || conn_is_reading(conn) == reading || (reading && conn->read_ended))
         return;
-    if (reading && event_add(&conn->read_event, NULL) != 0) {
-        conn->is_deaf = true;
-        return;
-    }
-    if (!reading)
-        event_del(&conn->read_event);
-    conn->is_reading = reading;
+    want(conn, READINESS_READ, reading);
     const char *why;
-    if (reading && conn->tls && conn_tls_end(conn->tls, &why) != CONN_TLS_GOES_ON)
-        event_active(&conn->read_event, EV_READ, 0); /* it was read, and not reported yet */
+    if (conn_is_reading(conn) && conn->tls && conn_tls_end(conn->tls, &why) != CONN_TLS_GOES_ON)
+        conn_tls_report(conn); /* it was read, and not reported yet */
 }
 
 void conn_wait_writable(struct conn *conn)
 {
-    if (conn->is_waiting)
-        return;
-    conn->is_waiting = event_add(&conn->write_event, NULL) == 0;
-    if (!conn->is_waiting)
-        conn->is_deaf = true;
+    want(conn, READINESS_WRITE, true);
 }
 
 bool conn_judge_failed_write(struct conn *conn, uint64_t now_ms)
@@ -127,7 +122,7 @@ uint64_t conn_deadline_ms(const struct conn *conn, uint64_t now_ms)
 
 bool conn_has_ended(const struct conn *conn)
 {
-    struct pollfd poll_fd = {.fd = conn->fd, .events = POLLRDHUP};
+    struct pollfd poll_fd = {.fd = conn->watched.fd, .events = POLLRDHUP};
     return poll(&poll_fd, 1, 0) > 0;
 }
 
@@ -141,7 +136,7 @@ void conn_end_reading(struct conn *conn)
 
 ssize_t conn_read_wire(struct conn *conn, uint8_t *data, size_t capacity, int *error)
 {
-    ssize_t got = recv(conn->fd, data, capacity, 0);
+    ssize_t got = recv(conn->watched.fd, data, capacity, 0);
     if (got > 0)
         return got;
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
@@ -175,10 +170,8 @@ void conn_drop_unsent(struct conn *conn)
     if (conn->tls)
         conn_tls_tear(conn);
     unsent_clear(&conn->unsent);
-    if (conn->fd >= 0 && conn->is_waiting) {
-        event_del(&conn->write_event);
-        conn->is_waiting = false;
-    }
+    if (conn->watched.fd >= 0)
+        want(conn, READINESS_WRITE, false);
 }
 
 static ssize_t hand_to_kernel(int fd, struct iovec *pieces, int count)
@@ -194,7 +187,7 @@ static size_t write_pieces(struct conn *conn, struct iovec *pieces, int count)
 {
     ssize_t done;
     do
-        done = hand_to_kernel(conn->fd, pieces, count);
+        done = hand_to_kernel(conn->watched.fd, pieces, count);
     while (done < 0 && errno == EINTR);
     if (done >= 0) {
         if (!conn->tls)
@@ -238,7 +231,7 @@ void conn_write(struct conn *conn, struct iovec *pieces, int count)
     size_t bytes = 0;
     for (int i = 0; i < count; i++)
         bytes += pieces[i].iov_len;
-    if (bytes == 0 || conn->fd < 0)
+    if (bytes == 0 || conn->watched.fd < 0)
         return;
     conn->queued_offset += bytes;
     if (conn->write_error || conn->is_shut)
@@ -257,7 +250,6 @@ void conn_write_bytes(struct conn *conn, const void *data, size_t bytes)
 
 void conn_write_unsent(struct conn *conn)
 {
-    conn->is_waiting = false;
     if (conn->unsent.bytes == 0)
         return;
     struct iovec pieces[PIECES_MAX];
@@ -274,12 +266,12 @@ void conn_write_unsent(struct conn *conn)
 
 void conn_shut(struct conn *conn)
 {
-    if (conn->fd < 0 || conn->is_shut)
+    if (conn->watched.fd < 0 || conn->is_shut)
         return;
     if (conn->tls)
         conn_tls_say_goodbye(conn);
     conn_drop_unsent(conn);
-    (void)shutdown(conn->fd, SHUT_WR); /* ENOTCONN: it is over anyway */
+    (void)shutdown(conn->watched.fd, SHUT_WR); /* ENOTCONN: it is over anyway */
     conn->is_shut = true;
 }
 
@@ -290,7 +282,7 @@ void conn_probe(const struct conn *conn, uint64_t *acked_offset, bool *in_flight
     int queued = 0;
     *acked_offset = 0;
     *in_flight = false;
-    if (conn->fd < 0 || ioctl(conn->fd, SIOCOUTQ, &queued) != 0 || queued < 0)
+    if (conn->watched.fd < 0 || ioctl(conn->watched.fd, SIOCOUTQ, &queued) != 0 || queued < 0)
         return;
     if ((uint64_t)queued < conn->written_offset)
         *acked_offset = conn->written_offset - (uint64_t)queued;
@@ -298,7 +290,7 @@ void conn_probe(const struct conn *conn, uint64_t *acked_offset, bool *in_flight
         *in_flight = false;
         return;
     }
-    *in_flight = tcp_flight_is_on_its_way(conn->fd);
+    *in_flight = tcp_flight_is_on_its_way(conn->watched.fd);
 }
 
 /* A socket that refuses an option is slower, and works. */

@@ -7,41 +7,36 @@
 #ifndef WSKEEP_NET_CONN_H
 #define WSKEEP_NET_CONN_H
 
-#include <event2/event.h>
-#include <event2/event_struct.h>
 #include <stdbool.h>
 #include <sys/uio.h>
 
 #include "net/conn_tls.h"
+#include "net/readiness.h"
 #include "net/unsent.h"
 
 struct conn {
-    int fd; /* -1: no socket, and nothing below means anything */
-    struct event read_event;
-    struct event write_event;
+    struct watched watched;   /* fd -1: no socket, and nothing below means anything */
     struct conn_tls *tls;     /* what passes is encrypted; NULL: it is not */
     struct unsent unsent;     /* the tail of the stream: queued, and not with the kernel; with tls:
                                  as it will be sent */
     uint64_t queued_offset;   /* of the stream: bytes given to conn_write() */
     uint64_t written_offset;  /* of the stream: bytes with the kernel; with tls: surely */
-    int write_error;          /* errno of the write that failed; 0: none did */
     uint64_t write_failed_ms; /* first seen by conn_judge_failed_write(); 0: it was not */
-    bool is_unix;
-    bool is_reading; /* readable bytes are reported */
-    bool read_ended; /* its end or an error was read: nothing more will come */
-    bool is_waiting; /* to be writable */
-    bool is_deaf;    /* libevent had no room for an event: ask again, by a timer */
-    bool is_shut;    /* our side of the stream was ended */
+    int write_error;          /* errno of the write that failed; 0: none did */
+    bool is_unix : 1;
+    bool read_ended : 1; /* its end or an error was read: nothing more will come */
+    bool is_deaf : 1;    /* the kernel had no memory for what is wanted: ask again, by a timer */
+    bool is_shut : 1;    /* our side of the stream was ended */
 };
 
 void conn_init(struct conn *conn, struct budget *budget);
 
 /*
- * Take over a non-blocking socket.  on_read and on_write are called with argument; on_write when
- * there was something to wait for: conn_wait_writable(), or bytes that were left over.
+ * Take over a non-blocking socket.  calls are called with conn->watched; on_write when there was
+ * something to wait for: conn_wait_writable(), or bytes that were left over.
  */
-void conn_open(struct conn *conn, int fd, bool is_unix, struct event_base *base,
-               event_callback_fn on_read, event_callback_fn on_write, void *argument);
+void conn_open(struct conn *conn, int fd, bool is_unix, struct readiness *readiness,
+               const struct watched_calls *calls);
 
 /* From now on everything passes through tls, which is conn's now; its handshake begins. */
 void conn_secure(struct conn *conn, struct conn_tls *tls);
@@ -54,7 +49,17 @@ void conn_close(struct conn *conn, bool reset);
 
 static inline bool conn_is_open(const struct conn *conn)
 {
-    return conn->fd >= 0;
+    return conn->watched.fd >= 0;
+}
+
+static inline bool conn_is_reading(const struct conn *conn)
+{
+    return conn->watched.wanted & READINESS_READ;
+}
+
+static inline bool conn_is_waiting(const struct conn *conn)
+{
+    return conn->watched.wanted & READINESS_WRITE;
 }
 
 /*

@@ -40,8 +40,9 @@ struct conn_tls {
     const char *why;
     enum conn_tls_end end;
     bool is_ready;
-    bool is_writing; /* what OpenSSL writes is gathered in worker->wire */
-    bool is_torn;    /* a part of the stream was dropped: nothing may follow */
+    bool is_writing;              /* what OpenSSL writes is gathered in worker->wire */
+    bool is_torn;                 /* a part of the stream was dropped: nothing may follow */
+    struct readiness_again again; /* its end was read, and is to be reported */
     struct tls_server server;
 };
 
@@ -195,8 +196,19 @@ void conn_tls_free(struct conn_tls *tls)
     SSL_free(tls->ssl);
     ERR_clear_error();
     tls_context_release(tls->context);
+    conn_tls_do_not_report(tls);
     unsent_clear(&tls->held);
     free(tls);
+}
+
+void conn_tls_report(struct conn *conn)
+{
+    readiness_report_again(&conn->watched, &conn->tls->again);
+}
+
+void conn_tls_do_not_report(struct conn_tls *tls)
+{
+    readiness_not_again(&tls->again);
 }
 
 bool conn_tls_is_ready(const struct conn_tls *tls)
@@ -321,14 +333,14 @@ ssize_t conn_tls_read(struct conn *conn, uint8_t *data, size_t capacity, int *er
     tls->in = tls->worker->wire;
     tls->in_bytes = (size_t)got;
     size_t plain_bytes = open_records(tls, data, capacity);
-    if (conn->unsent.bytes > 0 && !conn->is_waiting)
+    if (conn->unsent.bytes > 0 && !conn_is_waiting(conn))
         conn_write_unsent(conn);
     if (tls->held.bytes > 0)
         write_held(conn);
     if (plain_bytes == 0)
         return tls->end == CONN_TLS_GOES_ON ? -1 : report_end(conn, error);
     if (tls->end != CONN_TLS_GOES_ON)
-        event_active(&conn->read_event, EV_READ, 0); /* the socket may have nothing more to say */
+        conn_tls_report(conn); /* the socket may have nothing more to say */
     return (ssize_t)plain_bytes;
 }
 

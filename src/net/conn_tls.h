@@ -64,6 +64,10 @@ ssize_t conn_tls_read(struct conn *conn, uint8_t *data, size_t capacity, int *er
 void conn_tls_write(struct conn *conn, const struct iovec *pieces, int count);
 void conn_tls_wrote(struct conn *conn);
 
+/* Its end is reported in the next turn, whether the socket is readable or not; or it is not. */
+void conn_tls_report(struct conn *conn);
+void conn_tls_do_not_report(struct conn_tls *tls);
+
 /* Say that nothing follows, if the stream allows it and the kernel takes it. */
 void conn_tls_say_goodbye(struct conn *conn);
 

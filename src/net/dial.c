@@ -21,7 +21,7 @@ void dial_free(struct dial *dial)
         return;
     lookup_clear(&dial->lookup);
     race_clear(&dial->race);
-    head_clear(&dial->tunnel.head);
+    tunnel_free(dial->tunnel);
     head_clear(&dial->head);
     free(dial);
 }
@@ -69,7 +69,7 @@ struct asking {
 static void ask_make(const struct net_session *net, const char *key, struct asking *asking)
 {
     const struct client_request *request = net->client.request;
-    const struct fresh *fresh = &net->upstream.fresh;
+    const struct fresh *fresh = net->upstream.fresh;
     const struct url *url = upstream_url(net);
     const char *name = request->offer;
     for (unsigned i = 0; i < request->offer_count; i++) {

@@ -22,7 +22,7 @@ struct worker;
 struct dial {
     struct lookup lookup;
     struct race race;
-    struct tunnel tunnel;
+    struct tunnel *tunnel;  /* NULL: no proxy */
     struct head head;       /* of the answer */
     unsigned interim_count; /* answers that only say that another one will come */
     char accept[HANDSHAKE_ACCEPT_BYTES + 1];

@@ -24,7 +24,7 @@ static const char *const cookie_name = "Cookie";
 
 static struct fresh *fresh_of(struct net_session *net)
 {
-    return &net->upstream.fresh;
+    return net->upstream.fresh;
 }
 
 /* Where this attempt goes. */
@@ -310,6 +310,8 @@ static enum cause build_request(struct net_session *net, const struct secrets_fi
 void fresh_end(struct net_session *net)
 {
     struct fresh *fresh = fresh_of(net);
+    if (!fresh)
+        return;
     if (fresh->reading)
         secrets_cancel(net->worker->secrets, fresh->reading);
     if (fresh->block)
@@ -322,6 +324,10 @@ void fresh_end(struct net_session *net)
     fresh->header_count = 0;
     fresh->block = NULL;
     fresh->block_bytes = 0;
+    if (fresh->marks || fresh->cookies)
+        return;
+    free(fresh);
+    net->upstream.fresh = NULL;
 }
 
 /* ---- an attempt ---------------------------------------------------------------------------- */
@@ -354,10 +360,14 @@ static void on_read(void *argument, const struct secrets_file *files, size_t fil
 
 enum fresh_answer fresh_begin(struct net_session *net)
 {
-    struct fresh *fresh = fresh_of(net);
     const char *paths[SECRETS_FILE_COUNT_MAX];
     size_t count = list_paths(net, paths);
     fresh_end(net);
+    if (!fresh_of(net))
+        net->upstream.fresh = calloc(1, sizeof(struct fresh));
+    struct fresh *fresh = fresh_of(net);
+    if (!fresh)
+        return FRESH_FAILED;
     forget_marks(fresh);
     fresh->look_ms = 0;
     if (count == 0)
@@ -423,13 +433,16 @@ static void on_look(void *argument, const struct secrets_file *files, size_t fil
 void fresh_watch(struct net_session *net)
 {
     struct fresh *fresh = fresh_of(net);
+    if (!fresh)
+        return;
     fresh->look_ms = waits(net) && fresh->mark_count > 0 ? relay_now(net) + FRESH_LOOK_MS : 0;
 }
 
 uint64_t fresh_deadline_ms(const struct net_session *net)
 {
-    const struct fresh *fresh = &net->upstream.fresh;
-    return fresh->look_ms != 0 && !fresh->reading && waits(net) ? fresh->look_ms : TIMERS_NEVER;
+    const struct fresh *fresh = net->upstream.fresh;
+    return fresh && fresh->look_ms != 0 && !fresh->reading && waits(net) ? fresh->look_ms
+                                                                         : TIMERS_NEVER;
 }
 
 void fresh_timer(struct net_session *net)
@@ -445,11 +458,14 @@ void fresh_timer(struct net_session *net)
 
 void fresh_clear(struct net_session *net)
 {
-    struct fresh *fresh = fresh_of(net);
     fresh_end(net);
+    struct fresh *fresh = fresh_of(net);
+    if (!fresh)
+        return;
     free(fresh->marks);
     if (fresh->cookies)
         cookie_jar_clear(&fresh->cookies->jar);
     free(fresh->cookies);
-    *fresh = (struct fresh){0};
+    free(fresh);
+    net->upstream.fresh = NULL;
 }

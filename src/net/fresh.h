@@ -21,7 +21,8 @@ struct fresh_cookies {
     struct cookie_jar jar;
 };
 
-struct fresh {                       /* all zero: nothing yet */
+/* Made for an attempt; it stays where something of it is needed later. */
+struct fresh {
     struct secrets_request *reading; /* of an attempt, or of a wait for another secret */
     struct secrets_mark *marks;      /* of the files as the last attempt read them */
     size_t mark_count;

@@ -84,14 +84,12 @@ static void look_for_close(struct lingering *lingering, uint8_t *data, size_t by
         stop_awaiting(lingering);
 }
 
-static void on_read(evutil_socket_t fd, short what, void *argument)
+static void on_read(struct watched *watched)
 {
-    struct lingering *lingering = argument;
+    struct lingering *lingering = container_of(watched, struct lingering, conn.watched);
     struct worker *worker = lingering->worker;
     struct conn *conn = &lingering->conn;
     int error;
-    (void)fd;
-    (void)what;
     ssize_t got = conn->is_shut
                       ? conn_read_wire(conn, worker->receive_buffer, WORKER_RECEIVE_BYTES, &error)
                       : conn_read(conn, worker->receive_buffer, WORKER_RECEIVE_BYTES, &error);
@@ -107,11 +105,9 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
     end(lingering);
 }
 
-static void on_write(evutil_socket_t fd, short what, void *argument)
+static void on_write(struct watched *watched)
 {
-    struct lingering *lingering = argument;
-    (void)fd;
-    (void)what;
+    struct lingering *lingering = container_of(watched, struct lingering, conn.watched);
     conn_write_unsent(&lingering->conn);
     if (conn_is_flushed(&lingering->conn))
         flushed(lingering);
@@ -165,11 +161,12 @@ static void on_timer(struct timer *timer)
 
 static void take_over(struct lingering *lingering, struct conn *from)
 {
+    static const struct watched_calls calls = {.on_read = on_read, .on_write = on_write};
     struct conn *to = &lingering->conn;
     conn_init(to, from->unsent.budget);
     const struct conn state = *from;
     int fd = conn_detach(from);
-    conn_open(to, fd, state.is_unix, lingering->worker->base, on_read, on_write, lingering);
+    conn_open(to, fd, state.is_unix, &lingering->worker->readiness, &calls);
     to->read_ended = state.read_ended;
     to->write_error = state.write_error;
     to->is_shut = state.is_shut;

@@ -11,7 +11,7 @@
 
 enum { RACE_UNSENT_BYTES_MAX = 128 * 1024 }; /* a Ping must not queue behind megabytes */
 
-static void on_runner(evutil_socket_t fd, short what, void *argument);
+static void on_connected(struct watched *watched);
 
 /* What a peer answered says more than that none did, and that more than that there is no way. */
 static unsigned telling(int error)
@@ -59,9 +59,8 @@ static size_t place(const struct race *race, size_t turn)
 /* Take its socket away from it. */
 static int runner_release(struct runner *runner)
 {
-    int fd = runner->fd;
-    event_del(&runner->event);
-    runner->fd = -1;
+    int fd = runner->watched.fd;
+    readiness_leave(&runner->watched);
     return fd;
 }
 
@@ -69,7 +68,7 @@ static unsigned runner_count(const struct race *race)
 {
     unsigned count = 0;
     for (unsigned i = 0; i < RACE_RUNNER_COUNT_MAX; i++)
-        count += race->runners[i].fd >= 0;
+        count += race->runners[i].watched.fd >= 0;
     return count;
 }
 
@@ -79,7 +78,7 @@ static struct runner *runner_take(struct race *race)
     struct runner *oldest = &race->runners[0];
     for (unsigned i = 0; i < RACE_RUNNER_COUNT_MAX; i++) {
         struct runner *runner = &race->runners[i];
-        if (runner->fd < 0)
+        if (runner->watched.fd < 0)
             return runner;
         if (runner->turn < oldest->turn)
             oldest = runner;
@@ -92,6 +91,7 @@ static struct runner *runner_take(struct race *race)
 /* Returns 0, or why this address cannot be tried at all. */
 static int runner_start(struct runner *runner, struct race *race, size_t turn)
 {
+    static const struct watched_calls calls = {.on_write = on_connected};
     size_t index = place(race, turn);
     const struct address *address = &race->addresses->items[index];
     int fd = socket(address->socket.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -104,16 +104,14 @@ static int runner_start(struct runner *runner, struct race *race, size_t turn)
         errno != EINTR)
         error = errno;
     /* A connection that stands is writable as well: one way for all. */
-    if (!error &&
-        (event_assign(&runner->event, race->worker->base, fd, EV_WRITE, on_runner, runner) != 0 ||
-         event_add(&runner->event, NULL) != 0))
+    readiness_enter(&race->worker->readiness, &runner->watched, fd, &calls);
+    if (!error && !readiness_want(&runner->watched, READINESS_WRITE))
         error = ENOMEM;
     if (error) {
-        close(fd);
+        close(runner_release(runner));
         return error;
     }
     runner->race = race;
-    runner->fd = fd;
     runner->index = index;
     runner->turn = turn;
     return 0;
@@ -149,19 +147,19 @@ static void on_stagger(struct timer *timer)
 static void stop(struct race *race)
 {
     for (unsigned i = 0; i < RACE_RUNNER_COUNT_MAX; i++)
-        if (race->runners[i].fd >= 0)
+        if (race->runners[i].watched.fd >= 0)
             close(runner_release(&race->runners[i]));
     timers_remove(&race->worker->timers, &race->stagger);
     race->stagger = (struct timer){0};
 }
 
-static void on_runner(evutil_socket_t fd, short what, void *argument)
+static void on_connected(struct watched *watched)
 {
-    struct runner *runner = argument;
+    struct runner *runner = container_of(watched, struct runner, watched);
     struct race *race = runner->race;
+    int fd = watched->fd;
     int error = 0;
     socklen_t bytes = sizeof(error);
-    (void)what;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &bytes) != 0)
         error = errno;
     (void)runner_release(runner);
@@ -186,7 +184,7 @@ bool race_begin(struct race *race, struct worker *worker, struct addresses *addr
                           .done = done,
                           .argument = argument};
     for (unsigned i = 0; i < RACE_RUNNER_COUNT_MAX; i++)
-        race->runners[i].fd = -1;
+        race->runners[i].watched.fd = -1;
     if (first)
         race->first = addresses_find(addresses, first);
     if (!timers_add(&worker->timers, &race->stagger, on_stagger)) {

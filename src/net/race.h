@@ -7,10 +7,10 @@
 #ifndef WSKEEP_NET_RACE_H
 #define WSKEEP_NET_RACE_H
 
-#include <event2/event_struct.h>
 #include <stdbool.h>
 
 #include "net/addresses.h"
+#include "net/readiness.h"
 #include "net/timers.h"
 
 struct race;
@@ -23,11 +23,10 @@ enum {
 
 /* A connection being made. */
 struct runner {
+    struct watched watched; /* fd -1: none */
     struct race *race;
-    int fd;       /* -1: none */
     size_t index; /* of its address */
     size_t turn;  /* it was the so manieth to be tried */
-    struct event event;
 };
 
 struct race {

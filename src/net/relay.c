@@ -45,17 +45,19 @@ static void on_timer(struct timer *timer)
 bool relay_new(struct worker *worker, struct link *link, const struct config_listen *listen, int fd)
 {
     struct net_session *net = calloc(1, sizeof(*net));
-    if (!net || !timers_add(&worker->timers, &net->timer, on_timer)) {
+    if (!net)
+        return false;
+    net->worker = worker;
+    if (!client_init(net) || !timers_add(&worker->timers, &net->timer, on_timer)) {
+        free(net->client.arrival);
         free(net);
         return false;
     }
-    net->worker = worker;
     net->link = link;
     net->config = link_config_hold(link->config);
     LIST_INSERT_HEAD(&worker->sessions, net, worker_entry);
     LIST_INSERT_HEAD(&link->sessions, net, link_entry);
     worker->session_count++;
-    conn_init(&net->client.conn, &worker->budget);
     upstream_init(net);
     client_begin(net, fd, listen);
     set_timer(net);
@@ -275,8 +277,8 @@ static bool wake_those_without_memory(struct worker *worker)
     if (!budget_came_back(&worker->budget))
         return false;
     LIST_FOREACH(net, &worker->sessions, worker_entry)
-    if (net->client.kept.has_message || net->core.client_starved || net->core.upstream_full ||
-        net->core.upstream_starved)
+    if (client_kept_has_message(net->client.kept) || net->core.client_starved ||
+        net->core.upstream_full || net->core.upstream_starved)
         relay_touch(net);
     return true;
 }

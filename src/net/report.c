@@ -202,13 +202,14 @@ void report_given_up(const struct net_session *net, const struct session_actions
 
 void report_left_behind(const struct net_session *net)
 {
-    const struct client_kept *kept = &net->client.kept;
+    const struct client_kept *kept = net->client.kept;
+    bool has_message = client_kept_has_message(kept);
     if (!net->is_begun)
         return;
     const struct session_actions actions = {
         .given_up_cause = CAUSE_SHUTDOWN,
-        .given_up_count = net->core.outbox.entry_count + kept->has_message,
-        .given_up_bytes = net->core.outbox.payload_bytes + kept->payload_bytes};
+        .given_up_count = net->core.outbox.entry_count + has_message,
+        .given_up_bytes = net->core.outbox.payload_bytes + (has_message ? kept->payload_bytes : 0)};
     if (actions.given_up_count > 0)
         report_given_up(net, &actions);
 }

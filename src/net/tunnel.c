@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -28,8 +29,19 @@ static struct socks5_target target_of(const struct url *url)
     return target;
 }
 
-void tunnel_begin(struct net_session *net)
+void tunnel_free(struct tunnel *tunnel)
 {
+    if (tunnel)
+        head_clear(&tunnel->head);
+    free(tunnel);
+}
+
+bool tunnel_begin(struct net_session *net)
+{
+    struct tunnel *tunnel = calloc(1, sizeof(*tunnel));
+    net->upstream.dial->tunnel = tunnel;
+    if (!tunnel)
+        return false;
     const struct proxy *proxy = &net->config->upstream.proxy;
     const struct url *url = upstream_url(net);
     if (proxy->kind == PROXY_HTTP) {
@@ -40,9 +52,10 @@ void tunnel_begin(struct net_session *net)
     } else {
         uint8_t out[SOCKS5_SEND_BYTES_MAX];
         const struct socks5_target target = target_of(url);
-        size_t bytes = socks5_begin(&net->upstream.dial->tunnel.socks5, proxy, &target, out);
+        size_t bytes = socks5_begin(&tunnel->socks5, proxy, &target, out);
         conn_write_bytes(&net->upstream.conn, out, bytes);
     }
+    return true;
 }
 
 static enum tunnel_result fail(struct tunnel_outcome *outcome, enum cause cause, const char *why)
@@ -82,8 +95,8 @@ static enum tunnel_result check_answer(const uint8_t *data, size_t head_bytes,
 /* Looked at first, and taken out of the socket up to the end of the head. */
 static enum tunnel_result read_http(struct net_session *net, struct tunnel_outcome *outcome)
 {
-    struct head *head = &net->upstream.dial->tunnel.head;
-    int fd = net->upstream.conn.fd;
+    struct head *head = &net->upstream.dial->tunnel->head;
+    int fd = net->upstream.conn.watched.fd;
     uint8_t *data = net->worker->receive_buffer;
     size_t kept = head->used;
     size_t head_bytes;
@@ -110,11 +123,11 @@ static enum tunnel_result read_http(struct net_session *net, struct tunnel_outco
 
 static enum tunnel_result read_socks5(struct net_session *net, struct tunnel_outcome *outcome)
 {
-    struct socks5 *socks5 = &net->upstream.dial->tunnel.socks5;
+    struct socks5 *socks5 = &net->upstream.dial->tunnel->socks5;
     uint8_t data[SOCKS5_ANSWER_BYTES_MAX];
     uint8_t out[SOCKS5_SEND_BYTES_MAX];
     size_t out_bytes;
-    ssize_t got = recv(net->upstream.conn.fd, data, socks5_wanted(socks5), 0);
+    ssize_t got = recv(net->upstream.conn.watched.fd, data, socks5_wanted(socks5), 0);
     if (got <= 0)
         return nothing_came(got, outcome);
     switch (socks5_read(socks5, data, (size_t)got, out, &out_bytes)) {

@@ -11,7 +11,6 @@
 
 struct net_session;
 
-/* All zero: nobody was asked. */
 struct tunnel {
     struct head head;     /* PROXY_HTTP: of the answer */
     struct socks5 socks5; /* PROXY_SOCKS5 */
@@ -25,8 +24,9 @@ struct tunnel_outcome { /* TUNNEL_FAILED */
     const char *why;      /* what the proxy refused, static; NULL: the connection ended */
 };
 
-/* Connected to the proxy: ask for the url of the attempt. */
-void tunnel_begin(struct net_session *net);
+/* Connected to the proxy: ask for the url of the attempt.  False when there is no memory. */
+bool tunnel_begin(struct net_session *net);
+void tunnel_free(struct tunnel *tunnel); /* NULL is allowed */
 
 /* The proxy's socket is readable. */
 enum tunnel_result tunnel_read(struct net_session *net, struct tunnel_outcome *outcome);

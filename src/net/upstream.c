@@ -31,7 +31,8 @@ static void forget(struct net_session *net)
     upstream->tls = NULL;
     fresh_end(net);
     message_reader_clear(&upstream->reader);
-    compression_end(&upstream->compression);
+    compression_free(upstream->compression);
+    upstream->compression = NULL;
     budget_hold(&net->worker->budget, &upstream->share, 0, 0);
     session_upstream_starves(&net->core, false, relay_now(net));
     upstream_send_end(net);
@@ -188,7 +189,7 @@ void upstream_feed(struct net_session *net, uint8_t *data, size_t bytes)
         case MESSAGE_NEED_MORE:
             return;
         case MESSAGE_DATA:
-            compression_used(&upstream->compression, relay_now(net));
+            compression_used(upstream->compression, relay_now(net));
             if (session_upstream_message(&net->core, relay_now(net)))
                 client_send_message(net, &message, whole_frame(at, consumed, &message), consumed);
             break;
@@ -227,13 +228,11 @@ static enum cause end_cause(struct net_session *net, int error)
     return dial_cause_of(error);
 }
 
-static void on_read(evutil_socket_t fd, short what, void *argument)
+static void on_read(struct watched *watched)
 {
-    struct net_session *net = argument;
+    struct net_session *net = container_of(watched, struct net_session, upstream.conn.watched);
     struct worker *worker = net->worker;
     int error = 0;
-    (void)fd;
-    (void)what;
     if (net->upstream.stage == UPSTREAM_TUNNELLING) {
         upstream_attempt_tunnel(net);
         relay_touch(net);
@@ -241,7 +240,7 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
     }
     struct conn *conn = &net->upstream.conn;
     bool may_be_deflated = /* what comes with the answer is read before the answer is known */
-        net->upstream.stage != UPSTREAM_OPEN || net->upstream.compression.is_on;
+        net->upstream.stage != UPSTREAM_OPEN || net->upstream.compression;
     ssize_t got = conn_read(conn, worker->receive_buffer,
                             compression_read_bytes_max(conn, may_be_deflated), &error);
     bool goes_on = got > 0 || got == -1;
@@ -262,18 +261,17 @@ static void on_read(evutil_socket_t fd, short what, void *argument)
     relay_touch(net);
 }
 
-static void on_write(evutil_socket_t fd, short what, void *argument)
+static void on_write(struct watched *watched)
 {
-    struct net_session *net = argument;
-    (void)fd;
-    (void)what;
+    struct net_session *net = container_of(watched, struct net_session, upstream.conn.watched);
     upstream_send_rest(net);
     relay_touch(net);
 }
 
 void upstream_take_socket(struct net_session *net, int fd)
 {
-    conn_open(&net->upstream.conn, fd, false, net->worker->base, on_read, on_write, net);
+    static const struct watched_calls calls = {.on_read = on_read, .on_write = on_write};
+    conn_open(&net->upstream.conn, fd, false, &net->worker->readiness, &calls);
 }
 
 /* ---- the turn ------------------------------------------------------------------------------ */
@@ -284,14 +282,14 @@ uint64_t upstream_deadline_ms(const struct net_session *net)
     if (upstream->stage != UPSTREAM_OPEN)
         return fresh_deadline_ms(net); /* that of an attempt is core's */
     uint64_t due_ms = conn_deadline_ms(&upstream->conn, relay_now(net));
-    return timers_earlier(due_ms, compression_deadline_ms(&upstream->compression));
+    return timers_earlier(due_ms, compression_deadline_ms(upstream->compression));
 }
 
 void upstream_timer(struct net_session *net)
 {
     struct upstream *upstream = &net->upstream;
     fresh_timer(net);
-    compression_timer(&upstream->compression, &upstream->reader,
+    compression_timer(upstream->compression, &upstream->reader,
                       upstream->sending.stage != UPSTREAM_SEND_NOTHING, relay_now(net));
     upstream_attempt_timer(net);
 }

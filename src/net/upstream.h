@@ -33,12 +33,12 @@ struct upstream {
     enum upstream_stage stage;
     struct conn conn;
     struct dial *dial;       /* while an attempt is under way */
-    struct fresh fresh;      /* what its request is made of */
+    struct fresh *fresh;     /* what its request is made of; NULL: nothing is */
     struct tls_context *tls; /* of the newest attempt; NULL: without TLS */
     const char *tls_why;     /* how TLS failed, when that was the end */
     struct message_reader reader;
-    struct budget_share share; /* what the reader holds of memory_max */
-    struct compression compression;
+    struct budget_share share;       /* what the reader holds of memory_max */
+    struct compression *compression; /* NULL: off */
     struct upstream_send sending;
     unsigned url_index; /* of the current or last attempt */
     bool has_begun;     /* there was an attempt */

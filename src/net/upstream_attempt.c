@@ -222,7 +222,10 @@ static void connected(struct net_session *net)
     if (upstream->stage != UPSTREAM_CONNECTING)
         return;
     upstream->stage = UPSTREAM_TUNNELLING;
-    tunnel_begin(net);
+    if (!tunnel_begin(net)) {
+        upstream_lose(net, CAUSE_NO_RESOURCES);
+        return;
+    }
     conn_set_reading(&upstream->conn, true);
 }
 
@@ -263,13 +266,17 @@ static void opened(struct net_session *net, const struct dial_outcome *outcome)
     struct upstream *upstream = &net->upstream;
     struct dial *dial = upstream->dial; /* it holds what came with the head */
     const char *subprotocol = outcome->subprotocol;
+    message_reader_init(&upstream->reader, false, &net->config->upstream.limits);
+    if (outcome->has_deflate)
+        upstream->compression = compression_new(&upstream->reader, &outcome->deflate, false);
+    if (outcome->has_deflate && !upstream->compression) {
+        upstream_lose(net, CAUSE_NO_RESOURCES); /* the server deflates: it was agreed on */
+        return;
+    }
     remember_choice(net, subprotocol);
     upstream->dial = NULL;
     fresh_end(net);
     upstream->stage = UPSTREAM_OPEN;
-    message_reader_init(&upstream->reader, false, &net->config->upstream.limits);
-    compression_begin(&upstream->compression, &upstream->reader,
-                      outcome->has_deflate ? &outcome->deflate : NULL, false);
     session_upstream_upgraded(&net->core, *subprotocol ? subprotocol : NULL, relay_now(net),
                               &actions);
     upstream->has_opened =

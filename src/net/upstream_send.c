@@ -10,6 +10,7 @@ enum { DEFLATE_BYTES_MAX = 256 * 1024 }; /* in one turn: others want theirs */
 
 void upstream_send_end(struct net_session *net)
 {
+    late_pong_drop(&net->upstream.sending.pong);
     net->upstream.sending = (struct upstream_send){.stage = UPSTREAM_SEND_NOTHING};
 }
 
@@ -45,10 +46,7 @@ void upstream_send_pong(struct net_session *net, const uint8_t *payload, size_t 
         gather_copy(&net->worker->pongs, &upstream->conn, frame, bytes);
         return;
     }
-    sending->has_pong = true;
-    sending->pong_bytes = (uint8_t)payload_bytes;
-    if (payload_bytes > 0)
-        memcpy(sending->pong, payload, payload_bytes);
+    late_pong_keep(&sending->pong, payload, payload_bytes);
 }
 
 void upstream_send_last(struct net_session *net, const struct close_frame *close)
@@ -85,7 +83,8 @@ static void finish_frame(struct net_session *net, size_t used)
     struct upstream *upstream = &net->upstream;
     struct upstream_send *sending = &upstream->sending;
     sending->stage = UPSTREAM_SEND_NOTHING;
-    deflate_write_done(&upstream->compression.writer);
+    if (upstream->compression)
+        deflate_write_done(&upstream->compression->writer);
     if (sending->taken.kind == SESSION_SEND_CLOSE)
         sending->close_was_sent = true;
     session_sent(&net->core, &sending->taken, upstream->conn.queued_offset + used, relay_now(net));
@@ -124,13 +123,14 @@ static bool take_next(struct net_session *net)
     struct upstream *upstream = &net->upstream;
     struct upstream_send *sending = &upstream->sending;
     struct session_send *taken = &sending->taken;
+    taken->body = net->worker->control_body; /* it is encoded at once: there is room for it */
     if (!session_send_next(&net->core, relay_now(net), taken))
         return false;
     sending->payload = taken->payload;
     sending->payload_bytes = taken->payload_bytes;
     sending->is_deflated = false;
-    if (upstream->compression.is_on && taken->kind == SESSION_SEND_MESSAGE) {
-        deflate_write_begin(&upstream->compression.writer, taken->payload, taken->payload_bytes);
+    if (upstream->compression && taken->kind == SESSION_SEND_MESSAGE) {
+        deflate_write_begin(&upstream->compression->writer, taken->payload, taken->payload_bytes);
         sending->stage = UPSTREAM_SEND_DEFLATING;
     }
     return true;
@@ -141,7 +141,7 @@ static bool deflate_on(struct net_session *net)
 {
     struct upstream *upstream = &net->upstream;
     struct upstream_send *sending = &upstream->sending;
-    struct deflate_writer *writer = &upstream->compression.writer;
+    struct deflate_writer *writer = &upstream->compression->writer;
     size_t before = writer->payload_done;
     if (sending->deflated_bytes >= DEFLATE_BYTES_MAX)
         return false;
@@ -149,7 +149,7 @@ static bool deflate_on(struct net_session *net)
     sending->deflated_bytes += writer->payload_done - before;
     if (result == DEFLATE_MORE)
         return false;
-    compression_used(&upstream->compression, relay_now(net));
+    compression_used(upstream->compression, relay_now(net));
     if (result != DEFLATE_OK)
         return true; /* it goes as it is */
     sending->payload = writer->buffer;
@@ -170,9 +170,10 @@ static bool encode_next(struct net_session *net, size_t *used)
         return false;
     }
     if (sending->stage != UPSTREAM_SEND_ENCODING) {
-        if (sending->has_pong) {
-            sending->has_pong = false;
-            *used += encode_control(net, FRAME_PONG, sending->pong, sending->pong_bytes, out);
+        if (sending->pong) {
+            *used += encode_control(net, FRAME_PONG, sending->pong->payload,
+                                    sending->pong->payload_bytes, out);
+            late_pong_drop(&sending->pong);
             return true;
         }
         if (sending->stage == UPSTREAM_SEND_NOTHING && !take_next(net))

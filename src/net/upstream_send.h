@@ -9,6 +9,7 @@
 #define WSKEEP_NET_UPSTREAM_SEND_H
 
 #include "core/session.h"
+#include "net/late_pong.h"
 
 struct net_session;
 
@@ -19,19 +20,17 @@ enum upstream_send_stage {
 };
 
 struct upstream_send {
-    enum upstream_send_stage stage;
-    bool has_more;             /* the send buffer was full: go on in the next turn */
     struct session_send taken; /* what is on its way, as core handed it out */
     const uint8_t *payload;    /* the same as it goes out, but for its mask; it stays where it is */
     size_t payload_bytes;      /* until it is encoded */
     size_t payload_done;
-    bool is_deflated;
+    size_t deflated_bytes;  /* in this turn */
+    struct late_pong *pong; /* NULL: none waits */
     uint8_t mask_key[4];
-    size_t deflated_bytes; /* in this turn */
-    bool close_was_sent;
-    bool has_pong; /* the newest that waits: */
-    uint8_t pong_bytes;
-    uint8_t pong[FRAME_CONTROL_BYTES_MAX];
+    enum upstream_send_stage stage : 8;
+    bool has_more : 1; /* the send buffer was full: go on in the next turn */
+    bool is_deflated : 1;
+    bool close_was_sent : 1;
 };
 
 /* The connection is gone. */

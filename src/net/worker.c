@@ -81,6 +81,7 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
                               .budget = {.bytes_max = memory_bytes_max},
                               .socket_owner = (uid_t)-1,
                               .socket_group = (gid_t)-1,
+                              .readiness = {.fd = -1},
                               .timer_fd = -1,
                               .spare_fd = -1,
                               .timer_armed_ms = TIMERS_NEVER};
@@ -112,7 +113,8 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
         worker->secrets = secrets_new(worker->base);
     worker->tls = tls_worker_new();
     if (!worker->resolver || !worker->secrets || !worker->tls || !worker->receive_buffer ||
-        !worker->send_buffer || worker->timer_fd < 0 || worker->spare_fd < 0 || !has_heap_watch)
+        !worker->send_buffer || worker->timer_fd < 0 || worker->spare_fd < 0 || !has_heap_watch ||
+        !readiness_init(&worker->readiness, worker->base))
         goto fail;
     event_assign(&worker->timer_event, worker->base, worker->timer_fd, EV_READ | EV_PERSIST,
                  on_timer, worker);
@@ -140,6 +142,7 @@ void worker_clear(struct worker *worker)
     network_clear(&worker->network);
     free(worker->receive_buffer);
     free(worker->send_buffer);
+    readiness_clear(&worker->readiness);
     if (worker->base) {
         if (event_initialized(&worker->timer_event))
             event_del(&worker->timer_event);
@@ -177,16 +180,18 @@ static bool did_not_run(struct worker *worker)
 
 /*
  * Readable bytes come before timers: a Pong that has arrived already shall not be missed.  One poll
- * shows only so many descriptors; so, when a timer is due, poll until one comes back with few.
+ * shows only so many descriptors, and so many connections; so, when a timer is due, poll until one
+ * comes back with few.
  */
 static void read_before_timers(struct worker *worker, uint64_t touch_count)
 {
     for (int i = 0; i < WORKER_POLLS_MAX; i++) {
         if (timers_earliest_ms(&worker->timers) > worker_now(worker) ||
-            worker->touch_count - touch_count < WORKER_POLL_FEW)
+            (worker->touch_count - touch_count < WORKER_POLL_FEW && !worker->readiness.has_more))
             return;
         touch_count = worker->touch_count;
-        event_base_loop(worker->base, EVLOOP_NONBLOCK);
+        worker->readiness.has_more = false;
+        event_base_loop(worker->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
     }
 }
 
@@ -212,6 +217,7 @@ void worker_run(struct worker *worker, bool (*turn_ended)(void *context), void *
         bool waits = STAILQ_EMPTY(&worker->again) && STAILQ_EMPTY(&worker->touched);
         uint64_t touch_count = worker->touch_count;
         worker->now_is_read = false;
+        worker->readiness.has_more = false;
         event_base_loop(worker->base, EVLOOP_ONCE | (waits ? 0 : EVLOOP_NONBLOCK));
         read_before_timers(worker, touch_count);
         run_timers(worker);

@@ -24,6 +24,7 @@
 #include "net/heap.h"
 #include "net/network.h"
 #include "net/pool.h"
+#include "net/readiness.h"
 #include "net/resolver.h"
 #include "net/secrets.h"
 #include "net/timers.h"
@@ -35,7 +36,8 @@ enum {
     WORKER_RECEIVE_BYTES = 256 * 1024,
     WORKER_SEND_BYTES = 256 * 1024,
     WORKER_LATE_MS = 1000, /* a wake-up later than this: we did not run */
-    WORKER_POLL_FEW = 16,  /* half of libevent's first epoll array: a poll with fewer showed all */
+    WORKER_POLL_FEW = 16,  /* half of libevent's first epoll array: a poll with fewer showed all,
+                              if that of the connections was not full either */
     WORKER_POLLS_MAX = 16  /* it doubles up to 4096: all descriptors were seen by then */
 };
 
@@ -66,6 +68,7 @@ struct worker {
     uint64_t now_ms; /* of this turn, once it was asked for */
     bool now_is_read;
     int64_t asleep_ms; /* CLOCK_BOOTTIME minus CLOCK_MONOTONIC: grows while the machine sleeps */
+    struct readiness readiness; /* of all connections */
     int timer_fd;
     int spare_fd; /* nobody's: given up for a moment when no other descriptor is left; -1: lent, or
                      none was left to replace it */
@@ -76,6 +79,7 @@ struct worker {
     uint8_t *send_buffer;    /* WORKER_SEND_BYTES, for the session that sends */
     struct gather gather;    /* for a client */
     struct gather pongs;     /* for an upstream that pings */
+    uint8_t control_body[FRAME_CONTROL_BYTES_MAX]; /* of a Ping or Close that core hands out */
 
     struct net_session_list sessions; /* all that live */
     struct net_session_queue touched; /* something happened to them in this turn */

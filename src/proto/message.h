@@ -4,7 +4,8 @@
  *
  * Works on the caller's receive buffer in place: a frame that is complete there is unmasked
  * there and handed out without a copy.  Only what is not complete yet is kept, in a heap
- * buffer that exists just as long, so an idle reader owns no memory.
+ * buffer that exists just as long, so an idle reader owns no memory: not even for where it stands
+ * in a frame.
  *
  * Messages of permessage-deflate (RFC 7692) are inflated as they arrive, before UTF-8 is looked
  * at: nothing compressed is kept, and what they become is held to the limit while it grows.
@@ -41,30 +42,18 @@ struct message {
                                  in words, both fit to be sent */
 };
 
+struct message_part;
+
 /* One direction of one connection.  The fields are the reader's own. */
 struct message_reader {
-    struct frame_rules rules;
-    struct message_limits limits;
-    struct frame_header header;              /* of the frame being read, while in_frame */
-    uint64_t frame_left;                     /* payload bytes of it still to come */
-    uint8_t partial[FRAME_HEADER_BYTES_MAX]; /* the front of a header that was cut */
-    uint8_t partial_bytes;
-    bool in_frame;
-    bool in_message;   /* a fragmented message has begun: only continuations may follow */
-    bool message_text; /* of the message in parts: check UTF-8 */
-    bool message_deflated;
-    bool skips_data;
-    bool failed; /* an error was reported, or a Close: nothing more comes out */
-    struct utf8 utf8;
-    enum frame_opcode message_opcode;
-    uint32_t fragment_count;
-    uint8_t control[FRAME_CONTROL_BYTES_MAX]; /* a control frame that came in parts */
-    uint8_t control_bytes;
-    uint8_t *buffer; /* of the message in parts; NULL when there is none */
-    size_t buffer_bytes;
-    size_t buffer_capacity;
-    struct deflate_reader deflate;
-    uint64_t deflated_bytes; /* of the message, as it came */
+    struct message_part *part;      /* NULL: nothing is under way */
+    struct deflate_reader *deflate; /* NULL: not negotiated, or not needed any more */
+    uint64_t message_bytes_max;
+    uint32_t fragment_count_max;
+    bool is_masked : 1;
+    bool may_be_deflated : 1;
+    bool skips_data : 1;
+    bool failed : 1; /* an error was reported, or a Close: nothing more comes out */
 };
 
 /* masked: true when the peer is a client.  Starts at the first byte after the handshake. */
@@ -72,15 +61,16 @@ void message_reader_init(struct message_reader *reader, bool masked,
                          const struct message_limits *limits);
 
 /* permessage-deflate was negotiated: any message may be deflated from now on.  The arguments are
- * those of deflate_reader_init(). */
-void message_reader_inflate(struct message_reader *reader, unsigned window_bits,
+ * those of deflate_reader_init().  False when there is no memory: nothing has changed then. */
+bool message_reader_inflate(struct message_reader *reader, unsigned window_bits,
                             bool keeps_context);
 
 /* Nothing came for a while: give back what the next message does not need. */
 void message_reader_rest(struct message_reader *reader);
 
-/* Nobody wants the messages any more, but the Close still to come: give back all memory, and read
- * past them without taking any.  No MESSAGE_DATA comes out, not even of the one that has begun. */
+/* Nobody wants the messages any more, but the Close still to come: give back all that was kept of
+ * them, and read past them without taking any.  No MESSAGE_DATA comes out, not even of the one
+ * that has begun. */
 void message_reader_skip_data(struct message_reader *reader);
 
 /* Give back all memory.  The reader may be cleared twice. */
@@ -106,7 +96,11 @@ bool message_reader_has_ended(const struct message_reader *reader);
 /* True between messages and frames, when the reader holds nothing. */
 bool message_reader_is_idle(const struct message_reader *reader);
 
-/* Heap bytes held now for a message, for memory accounting. */
+/* True when the payload of the message that was handed out last lies in the reader's buffer, or is
+ * empty; false when it lies in the caller's. */
+bool message_reader_holds(const struct message_reader *reader, const struct message *message);
+
+/* Heap bytes held now for the payload of a message, for memory accounting. */
 size_t message_reader_heap_bytes(const struct message_reader *reader);
 
 #endif

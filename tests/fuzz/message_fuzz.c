@@ -299,7 +299,8 @@ static void read_split(const uint8_t *data, size_t bytes, const struct rules *ru
     struct fuzz_chance chance = fuzz_chance(data, bytes, round);
     message_reader_init(&reader, rules->masked, &rules->limits);
     if (rules->terms.has_deflate)
-        message_reader_inflate(&reader, rules->terms.window_bits, rules->terms.keeps_context);
+        expect(
+            message_reader_inflate(&reader, rules->terms.window_bits, rules->terms.keeps_context));
     for (size_t at = 0; at < bytes;) {
         size_t left = bytes - at;
         size_t piece = split == SPLIT_NONE    ? left

@@ -49,7 +49,9 @@ static void hear(struct link_config *config, const struct offer *offer, const ui
     worker.now_ms = 1000;
     worker.now_is_read = true;
     net.client.request = make_request(offer);
-    net.upstream.fresh.target = "/ws/feed";
+    net.upstream.fresh = calloc(1, sizeof(*net.upstream.fresh));
+    expect(net.upstream.fresh != NULL);
+    net.upstream.fresh->target = "/ws/feed";
     net.upstream.dial = dial_new();
     memcpy(net.upstream.dial->accept, accept_value, sizeof(accept_value));
     memset(heard, 0, sizeof(*heard));
@@ -67,8 +69,8 @@ static void hear(struct link_config *config, const struct offer *offer, const ui
         }
         free(exact);
     }
-    if (net.upstream.fresh.cookies)
-        cookie_jar_write(&net.upstream.fresh.cookies->jar, worker.now_ms, true, "", true,
+    if (net.upstream.fresh->cookies)
+        cookie_jar_write(&net.upstream.fresh->cookies->jar, worker.now_ms, true, "", true,
                          heard->cookies, sizeof(heard->cookies));
     dial_free(net.upstream.dial);
     fresh_clear(&net);

@@ -322,7 +322,8 @@ void world_tcp_says(struct world *world, size_t bytes)
 
 void world_send(struct world *world)
 {
-    struct session_send send;
+    uint8_t body[FRAME_CONTROL_BYTES_MAX];
+    struct session_send send = {.body = body};
     while (world->stage == SESSION_OPEN && !world->up_ended &&
            world->up.used - world->up_written < UP_BYTES_MAX &&
            session_send_next(&world->session, world->now_ms, &send)) {

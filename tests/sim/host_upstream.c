@@ -229,6 +229,7 @@ static bool host_gather(struct world *world)
 {
     struct host *host = &world->host;
     struct pipe *up = &host->conn->up;
+    uint8_t body[FRAME_CONTROL_BYTES_MAX];
     struct session_send send;
     if (host->encoded - up->written >= world->plan.host.gather_bytes_max)
         return false;
@@ -244,6 +245,8 @@ static bool host_gather(struct world *world)
         return true;
     }
     memset(&send, 0xaa, sizeof send);
+    memset(body, 0xaa, sizeof body);
+    send.body = body;
     if (!session_send_next(&world->session, world_clock_ms(world), &send))
         return false;
     ledger_sending(world, &send);

@@ -28,14 +28,16 @@ static SSL *peer;
 static uint8_t received[CAPACITY];
 static uint8_t data[1024 * 1024];
 
-static void on_event(evutil_socket_t fd, short what, void *argument)
+static struct readiness readiness;
+static int read_events;
+
+static void on_event(struct watched *watched)
 {
-    (void)fd;
-    (void)what;
-    *(int *)argument += 1;
+    (void)watched;
+    read_events++;
 }
 
-static int read_events;
+static const struct watched_calls calls = {.on_read = on_event, .on_write = on_event};
 
 static int on_ticket(SSL *ssl, void *argument)
 {
@@ -72,6 +74,7 @@ static void set_up(void)
                      .tls = {.ca = none, .cert = none, .key = none, .server_name = none}}};
     struct tls_error error;
     base = event_base_new();
+    ck_assert(readiness_init(&readiness, base));
     worker = tls_worker_new();
     ck_assert(tls_pair_load(&pair, &config, &error));
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
@@ -79,7 +82,7 @@ static void set_up(void)
     peer_fd = fds[1];
     read_events = 0;
     conn_init(&conn, NULL);
-    conn_open(&conn, fds[0], true, base, on_event, on_event, &read_events);
+    conn_open(&conn, fds[0], true, &readiness, &calls);
 
     peer_context = SSL_CTX_new(TLS_server_method());
     make_certificate(peer_context);
@@ -103,6 +106,7 @@ static void tear_down(void)
     SSL_CTX_free(peer_context);
     tls_pair_clear(&pair);
     tls_worker_free(worker);
+    readiness_clear(&readiness);
     event_base_free(base);
 }
 

@@ -367,6 +367,63 @@ START_TEST(a_message_never_takes_more_than_four_times_what_came)
 }
 END_TEST
 
+START_TEST(frames_that_are_whole_take_no_memory)
+{
+    static uint8_t payload[70000];
+    masked = _i;
+    wire_bytes = 0;
+    add_frame(0x82, payload, sizeof payload);
+    add_frame(0x89, "p", 1);
+    add_frame(0x81, "text", 4);
+    add_frame(0x82, "", 0);
+    start(sizeof payload, 3);
+    allocation_count = 0;
+    allocation_failing = 1;
+    arrive(wire, wire_bytes);
+    ck_assert_uint_eq(allocation_count, 0);
+    ck_assert_ptr_null(reader.part);
+    ck_assert_ptr_nonnull(strstr(heard, ") ping(p) text(text) binary() "));
+    allocation_failing = 0;
+}
+END_TEST
+
+static const struct {
+    const char *why;
+    uint8_t first;
+    size_t bytes; /* of the payload */
+    size_t cut;   /* so many of the frame come */
+} cut_frames[] = {
+    {"half a header", 0x82, 5, 1},
+    {"half a header with a long length", 0x82, 300, 3},
+    {"a header without its payload", 0x82, 5, 2},
+    {"half a message", 0x82, 300, 200},
+    {"half a Ping", 0x89, 5, 4},
+    {"half a Close", 0x88, 5, 4},
+    {"a fragment", 0x02, 5, 7},
+    {"an empty fragment", 0x02, 0, 2},
+};
+
+START_TEST(without_memory_for_where_it_stands_the_reader_ends_by_name)
+{
+    masked = false;
+    for (unsigned failing = 0; failing < 2; failing++) {
+        wire_bytes = 0;
+        add_frame(cut_frames[_i].first, "12345" FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY,
+                  cut_frames[_i].bytes);
+        start(1000, 3);
+        allocation_count = 0;
+        allocation_failing = failing;
+        arrive(wire, cut_frames[_i].cut);
+        allocation_failing = 0;
+        ck_assert_msg(strcmp(heard, failing ? "error(1011 out of memory) " : "") == 0, "%s: %s",
+                      cut_frames[_i].why, heard);
+        ck_assert_int_eq(message_reader_is_idle(&reader), failing);
+        ck_assert_int_eq(message_reader_has_ended(&reader), failing);
+        message_reader_clear(&reader);
+    }
+}
+END_TEST
+
 START_TEST(a_refused_allocation_is_an_end_and_leaks_nothing)
 {
     static uint8_t payload[200000];
@@ -452,6 +509,9 @@ int main(void)
     tcase_add_loop_test(tcase, memory_is_taken_for_what_came_and_not_for_what_was_announced, 0, 2);
     tcase_add_test(tcase, a_message_never_takes_more_than_four_times_what_came);
     tcase_add_test(tcase, a_refused_allocation_is_an_end_and_leaks_nothing);
+    tcase_add_loop_test(tcase, frames_that_are_whole_take_no_memory, 0, 2);
+    tcase_add_loop_test(tcase, without_memory_for_where_it_stands_the_reader_ends_by_name, 0,
+                        sizeof cut_frames / sizeof *cut_frames);
     tcase_add_loop_test(tcase, a_stream_of_any_frames_means_the_same_in_pieces_of_any_sizes, 0, 10);
 
     Suite *suite = suite_create("message");

@@ -100,7 +100,8 @@ static inline void fixture_clear(struct fixture *fixture)
 /* Send what may be sent; written: the kernel takes it all.  Returns the letters. */
 static inline const char *fixture_flush(struct fixture *fixture, bool written)
 {
-    struct session_send send;
+    uint8_t body[FRAME_CONTROL_BYTES_MAX];
+    struct session_send send = {.body = body};
     fixture->sent_count = 0;
     while (session_send_next(&fixture->session, fixture->now_ms, &send)) {
         ck_assert_uint_lt(fixture->sent_count, FIXTURE_SENT_MAX);

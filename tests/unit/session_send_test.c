@@ -182,7 +182,8 @@ START_TEST(nothing_to_do_is_no_timer_in_a_busy_loop)
 {
     fixture_open(&fixture);
     fixture_message_of(&fixture, 100000);
-    struct session_send send;
+    uint8_t body[FRAME_CONTROL_BYTES_MAX];
+    struct session_send send = {.body = body};
     ck_assert(session_send_next(&fixture.session, fixture.now_ms, &send));
     session_sent(&fixture.session, &send, 100014, fixture.now_ms);
     /* The Ping is due, and the connection takes nothing: the timer must not come at once again. */

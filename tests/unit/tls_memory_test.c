@@ -152,17 +152,19 @@ static struct event_base *base;
 static struct tls_worker *worker;
 static uint8_t received[RECEIVED_BYTES];
 
-static void on_event(evutil_socket_t fd, short what, void *argument)
+static struct readiness readiness;
+
+static void on_event(struct watched *watched)
 {
-    (void)fd;
-    (void)what;
-    (void)argument;
+    (void)watched;
 }
+
+static const struct watched_calls calls = {.on_read = on_event, .on_write = on_event};
 
 static bool open_end(struct conn *conn, int fd, struct conn_tls *tls)
 {
     conn_init(conn, NULL);
-    conn_open(conn, fd, true, base, on_event, on_event, NULL);
+    conn_open(conn, fd, true, &readiness, &calls);
     if (!tls)
         return false;
     conn_secure(conn, tls);
@@ -236,7 +238,7 @@ static void set_up(void)
 {
     base = event_base_new();
     worker = tls_worker_new();
-    ck_assert(base && worker);
+    ck_assert(base && worker && readiness_init(&readiness, base));
     struct tls_pair pair; /* what OpenSSL makes once is there: the other allocations are the same
                              each time */
     load_well(&pair);
@@ -247,6 +249,7 @@ static void set_up(void)
 static void tear_down(void)
 {
     tls_worker_free(worker);
+    readiness_clear(&readiness);
     event_base_free(base);
 }
 
