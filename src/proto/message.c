@@ -9,6 +9,7 @@
 
 enum {
     BUFFER_BYTES_MIN = 4096,
+    BLOCK_SPARE_PART = 8, /* more than that of a buffer to spare: it is no block to keep */
     INFLATED_BYTES_SMALL = 64 * 1024,
     DEFLATED_EXCESS_BYTES = 64 * 1024 /* blocks that stand for nothing, in a small message */
 };
@@ -60,6 +61,11 @@ static struct frame_rules frame_rules(const struct message_reader *reader)
                                 .payload_bytes_max = reader->may_be_deflated
                                                          ? deflated_bytes_max(reader)
                                                          : reader->message_bytes_max};
+}
+
+void message_reader_leave_masked(struct message_reader *reader)
+{
+    reader->leaves_masked = true;
 }
 
 bool message_reader_inflate(struct message_reader *reader, unsigned window_bits, bool keeps_context)
@@ -149,6 +155,13 @@ bool message_reader_holds(const struct message_reader *reader, const struct mess
 {
     return message->payload_bytes == 0 ||
            (reader->part && message->payload == reader->part->buffer);
+}
+
+void message_reader_lose_block(struct message_reader *reader)
+{
+    assert(reader->part && part_is_idle(reader->part) && reader->part->buffer);
+    reader->part->buffer = NULL;
+    buffer_free(reader->part);
 }
 
 size_t message_reader_heap_bytes(const struct message_reader *reader)
@@ -302,30 +315,39 @@ static enum message_event give_control(struct message_reader *reader, enum frame
     return MESSAGE_CLOSE;
 }
 
-static enum message_event give_message(struct message_reader *reader, const uint8_t *payload,
-                                       size_t payload_bytes, struct message *message)
+/* Of the message in parts: it is whole. */
+static enum message_event give_message(struct message_reader *reader, struct message *message)
 {
+    static const uint8_t nothing[1];
     struct message_part *part = reader->part;
+    size_t spare_bytes = part->buffer_capacity - part->buffer_bytes;
     if (part->message_text && !utf8_is_complete(&part->utf8))
         return fail(reader, CLOSE_INVALID_DATA, "text is not UTF-8", message);
     part->in_message = false;
     message->opcode = part->message_opcode;
-    message->payload = payload;
-    message->payload_bytes = payload_bytes;
+    message->payload = part->buffer ? part->buffer : nothing;
+    message->payload_bytes = part->buffer_bytes;
+    message->is_masked = false;
+    message->block = spare_bytes <= part->buffer_capacity / BLOCK_SPARE_PART ? part->buffer : NULL;
     return MESSAGE_DATA;
 }
 
-/* The common case: a message in one frame, all of it here.  Unmasked where it stands. */
+/* The common case: a message in one frame, all of it here.  Unmasked where it stands, if at all. */
 static enum message_event give_whole(struct message_reader *reader,
                                      const struct frame_header *header, uint8_t *payload,
                                      struct message *message)
 {
     size_t bytes = (size_t)header->payload_bytes;
-    if (reader->is_masked)
+    bool is_text = header->opcode == FRAME_TEXT;
+    message->is_masked = reader->is_masked && reader->leaves_masked && !is_text;
+    if (message->is_masked)
+        memcpy(message->mask_key, header->mask_key, sizeof(message->mask_key));
+    else if (reader->is_masked)
         mask_copy(payload, payload, bytes, header->mask_key, 0);
-    if (header->opcode == FRAME_TEXT && !utf8_is_valid(payload, bytes))
+    if (is_text && !utf8_is_valid(payload, bytes))
         return fail(reader, CLOSE_INVALID_DATA, "text is not UTF-8", message);
     message->opcode = header->opcode;
+    message->block = NULL;
     message->payload = payload;
     message->payload_bytes = bytes;
     return MESSAGE_DATA;
@@ -373,8 +395,7 @@ static enum message_event read_part(struct message_reader *reader, const uint8_t
     part->in_frame = false;
     if (!part->header.fin)
         return MESSAGE_NEED_MORE;
-    static const uint8_t nothing[1];
-    return give_message(reader, part->buffer ? part->buffer : nothing, part->buffer_bytes, message);
+    return give_message(reader, message);
 }
 
 /*
@@ -459,7 +480,7 @@ static enum message_event read_deflated(struct message_reader *reader, uint8_t *
     event = inflate_on(reader, NULL, 0, true, message);
     if (event != MESSAGE_NEED_MORE)
         return event;
-    return give_message(reader, part->buffer, part->buffer_bytes, message);
+    return give_message(reader, message);
 }
 
 static void skip_data(struct message_reader *reader, size_t data_bytes, size_t *taken)
