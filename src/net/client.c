@@ -21,7 +21,8 @@ enum {
     CLIENT_REST_READS_MAX = 4,
     CLIENT_LINGER_MS_MAX = 24 * 3600 * 1000,
     CLIENT_HURRY_MS = 1000,
-    CLIENT_QUIET_MS = 5000, /* without a message: the outbox gives back what it keeps for the next */
+    CLIENT_QUIET_MS =
+        5000, /* without a message: the outbox gives back what it keeps for the next */
     CLIENT_HEAD_BYTES_MAX = 1024 /* of an answer to a handshake */
 };
 
