@@ -134,9 +134,7 @@ void client_clear(struct net_session *net)
     conn_close(&client->conn, false);
     if (client->stage != CLIENT_GONE)
         leave(net);
-    if (client->request) /* what is forwarded may be a secret */
-        explicit_bzero((char *)client->request->forward, client->request->forward_bytes);
-    free(client->request);
+    client_request_free(client->request);
     client->request = NULL;
 }
 

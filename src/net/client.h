@@ -57,7 +57,7 @@ struct client_request {
 struct client {
     struct conn conn;
     struct client_arrival *arrival; /* NULL once it was answered, or has gone */
-    struct client_request *request;
+    const struct client_request *request;
     struct message_reader reader;
     struct compression *compression; /* NULL: off */
     struct client_kept *kept;        /* NULL: nothing */
