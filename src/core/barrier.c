@@ -2,10 +2,24 @@
 #include "core/barrier.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
+
+static struct barrier_ping *ping_at(struct barrier *barrier, unsigned index)
+{
+    return index == 0 ? &barrier->oldest : &barrier->later[index - 1];
+}
+
+void barrier_clear(struct barrier *barrier)
+{
+    free(barrier->later);
+    barrier->later = NULL;
+    barrier->ping_count = 0;
+}
 
 void barrier_start(struct barrier *barrier, const uint8_t nonce[8], uint64_t sequence)
 {
+    barrier_clear(barrier);
     *barrier = (struct barrier){.sent_sequence = sequence, .acked_sequence = sequence};
     memcpy(barrier->nonce, nonce, sizeof barrier->nonce);
 }
@@ -34,9 +48,13 @@ static void barrier_payload(const struct barrier *barrier, uint64_t sequence,
 /* count Pings from index on leave; those after them move up. */
 static void barrier_remove(struct barrier *barrier, unsigned index, unsigned count)
 {
-    unsigned rest = barrier->ping_count - index - count;
-    memmove(&barrier->pings[index], &barrier->pings[index + count], rest * sizeof *barrier->pings);
+    for (unsigned i = index; i + count < barrier->ping_count; i++)
+        *ping_at(barrier, i) = *ping_at(barrier, i + count);
     barrier->ping_count = (uint8_t)(barrier->ping_count - count);
+    if (barrier->ping_count > 1)
+        return;
+    free(barrier->later);
+    barrier->later = NULL;
 }
 
 void barrier_forget_oldest(struct barrier *barrier)
@@ -45,20 +63,28 @@ void barrier_forget_oldest(struct barrier *barrier)
     barrier_remove(barrier, 0, 1);
 }
 
-void barrier_send(struct barrier *barrier, uint64_t now_ms, uint8_t payload[BARRIER_PAYLOAD_BYTES])
+bool barrier_send(struct barrier *barrier, uint64_t now_ms, uint8_t payload[BARRIER_PAYLOAD_BYTES])
 {
+    barrier->last_sent_ms = at_least_one(now_ms);
     if (barrier->ping_count == BARRIER_PING_COUNT_MAX)
         barrier_remove(barrier, 1, 1); /* the oldest still times the acknowledgement */
-    barrier->pings[barrier->ping_count++] = (struct barrier_ping){
+    if (barrier->ping_count > 0 && !barrier->later)
+        barrier->later = malloc((BARRIER_PING_COUNT_MAX - 1) * sizeof *barrier->later);
+    if (barrier->ping_count > 0 && !barrier->later) {
+        if (barrier_is_owed(barrier, &barrier->oldest))
+            return false;
+        barrier_remove(barrier, 0, 1); /* its Pong would acknowledge nothing */
+    }
+    *ping_at(barrier, barrier->ping_count++) = (struct barrier_ping){
         .sequence = barrier->sent_sequence, .sent_bytes = barrier->sent_bytes, .sent_ms = now_ms};
-    barrier->last_sent_ms = at_least_one(now_ms);
     barrier_payload(barrier, barrier->sent_sequence, payload);
+    return true;
 }
 
 void barrier_encoded(struct barrier *barrier, uint64_t end_offset)
 {
     assert(barrier->ping_count > 0 && end_offset > 0);
-    barrier->pings[barrier->ping_count - 1].end_offset = end_offset;
+    ping_at(barrier, barrier->ping_count - 1u)->end_offset = end_offset;
 }
 
 bool barrier_pong(struct barrier *barrier, const uint8_t *payload, size_t payload_bytes,
@@ -69,14 +95,15 @@ bool barrier_pong(struct barrier *barrier, const uint8_t *payload, size_t payloa
         return false;
     /* Newest first: of two with the same payload the later one is what 5.5.3 lets a peer answer. */
     for (unsigned i = barrier->ping_count; i-- > 0;) {
-        barrier_payload(barrier, barrier->pings[i].sequence, expected);
+        const struct barrier_ping *ping = barrier_ping(barrier, i);
+        barrier_payload(barrier, ping->sequence, expected);
         if (memcmp(payload, expected, sizeof expected) != 0)
             continue;
-        *sequence = barrier->pings[i].sequence;
-        *rtt_ms = now_ms - barrier->pings[i].sent_ms;
-        barrier->acked_sequence = barrier->pings[i].sequence;
-        barrier->acked_bytes = barrier->pings[i].sent_bytes;
-        barrier->acked_offset = barrier->pings[i].end_offset;
+        *sequence = ping->sequence;
+        *rtt_ms = now_ms - ping->sent_ms;
+        barrier->acked_sequence = ping->sequence;
+        barrier->acked_bytes = ping->sent_bytes;
+        barrier->acked_offset = ping->end_offset;
         barrier_remove(barrier, 0, i + 1);
         barrier_restart(barrier, now_ms); /* it reads: the next Pong has its time from now on */
         return true;
@@ -87,7 +114,7 @@ bool barrier_pong(struct barrier *barrier, const uint8_t *payload, size_t payloa
 void barrier_tcp(struct barrier *barrier, uint64_t acked_offset, uint64_t now_ms)
 {
     for (unsigned i = 0; i < barrier->ping_count; i++) {
-        struct barrier_ping *ping = &barrier->pings[i];
+        struct barrier_ping *ping = ping_at(barrier, i);
         if (ping->judged_from_ms == 0 && ping->end_offset != 0 && acked_offset >= ping->end_offset)
             ping->judged_from_ms = at_least_one(now_ms);
     }
@@ -96,6 +123,6 @@ void barrier_tcp(struct barrier *barrier, uint64_t acked_offset, uint64_t now_ms
 void barrier_restart(struct barrier *barrier, uint64_t now_ms)
 {
     for (unsigned i = 0; i < barrier->ping_count; i++)
-        if (barrier->pings[i].judged_from_ms != 0)
-            barrier->pings[i].judged_from_ms = at_least_one(now_ms);
+        if (ping_at(barrier, i)->judged_from_ms != 0)
+            ping_at(barrier, i)->judged_from_ms = at_least_one(now_ms);
 }

@@ -25,9 +25,9 @@ struct barrier_ping {
 
 struct barrier {
     uint8_t nonce[8];
-    struct barrier_ping pings[BARRIER_PING_COUNT_MAX]; /* oldest first */
-    uint8_t ping_count;
-    uint64_t last_sent_ms; /* of the newest Ping; 0 before the first */
+    struct barrier_ping oldest; /* in flight, when ping_count is not 0 */
+    struct barrier_ping *later; /* those after it; NULL when there are none, which is most times */
+    uint64_t last_sent_ms;      /* of the newest Ping; 0 before the first */
 
     /* Of this connection's messages, also of those that have left the outbox since
      * (`overflow: drop-oldest`): the server may still have to read them. */
@@ -36,11 +36,21 @@ struct barrier {
     uint64_t acked_sequence; /* what Pongs have acknowledged of it */
     uint64_t acked_bytes;
     uint64_t acked_offset; /* in the stream: after the newest Ping that was answered */
+    uint8_t ping_count;
 };
 
+/* The Pings in flight, oldest first. */
+static inline const struct barrier_ping *barrier_ping(const struct barrier *barrier, unsigned index)
+{
+    return index == 0 ? &barrier->oldest : &barrier->later[index - 1];
+}
+
 /* A new connection: no Ping in flight.  nonce is 8 random bytes, sequence the one before the first
- * message that will be sent. */
+ * message that will be sent.  All zero before the first one. */
 void barrier_start(struct barrier *barrier, const uint8_t nonce[8], uint64_t sequence);
+
+/* Give back all memory: no Ping is in flight. */
+void barrier_clear(struct barrier *barrier);
 
 /* A message is sent now. */
 void barrier_message(struct barrier *barrier, uint64_t sequence, size_t payload_bytes);
@@ -48,8 +58,11 @@ void barrier_message(struct barrier *barrier, uint64_t sequence, size_t payload_
 /*
  * A Ping is sent now, behind the newest message.  Fills payload.  When BARRIER_PING_COUNT_MAX are
  * in flight the second oldest gives up its place: the oldest still times the acknowledgement.
+ *
+ * False when there is no memory to remember it: it must not be sent.  That only happens to one that
+ * follows another, whose Pong is owed: the next may be tried when it would follow this one.
  */
-void barrier_send(struct barrier *barrier, uint64_t now_ms, uint8_t payload[BARRIER_PAYLOAD_BYTES]);
+bool barrier_send(struct barrier *barrier, uint64_t now_ms, uint8_t payload[BARRIER_PAYLOAD_BYTES]);
 
 /* The oldest Ping in flight is of no use any more: its Pong would only be a sign of life. */
 void barrier_forget_oldest(struct barrier *barrier);

@@ -128,6 +128,12 @@ uint32_t outbox_drop_all(struct outbox *outbox, uint64_t *payload_bytes);
 /* An empty outbox gives back the little that it keeps for the next message. */
 void outbox_trim(struct outbox *outbox);
 
+/* It would give back something. */
+static inline bool outbox_can_trim(const struct outbox *outbox)
+{
+    return outbox->entry_count == 0 && outbox->entries != NULL;
+}
+
 /* Walk the whole structure and assert its invariants; in builds without WSKEEP_CHECKS nothing. */
 void outbox_check(const struct outbox *outbox);
 

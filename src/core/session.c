@@ -128,6 +128,7 @@ void session_init(struct session *session, const struct session_settings *settin
 void session_clear(struct session *session)
 {
     outbox_clear(&session->outbox);
+    barrier_clear(&session->barrier);
     free(session->subprotocol);
     free(session->client_close);
     session->subprotocol = NULL;

@@ -147,14 +147,12 @@ struct session_counters {
 struct session {
     const struct session_settings *settings; /* the caller's, valid until replaced */
     struct random_source random;
-    enum session_state state;
-    enum session_client_state client;
     struct outbox outbox;
     struct barrier barrier;
     struct heartbeat upstream_life;
     struct heartbeat client_life;
-    struct backoff backoff;
     struct session_counters counters;
+    struct backoff backoff;
     char *subprotocol;                /* agreed on by the first handshake, or NULL; owned */
     uint64_t wait_until_ms;           /* SESSION_WAITING: the next attempt.  Attempt states: the end
                                          of connect_timeout.  SESSION_CLOSING: 2 s */
@@ -174,25 +172,27 @@ struct session {
     uint64_t rtt_ms;                  /* of the last matching Pong */
     uint64_t inbox_bytes;             /* waiting for the client, as net last said */
     uint64_t refused_bytes;           /* client_full: the size of the message that did not fit */
-    enum cause client_cause;          /* how the client ended */
     struct close_frame *client_close; /* the Close that came from the client, while a receipt or
                                          the upstream's Close is owed; owned */
+    enum session_state state : 8;
+    enum session_client_state client : 8;
+    enum cause client_cause : 8; /* how the client ended */
     uint8_t ack_timeouts_in_a_row;
     uint8_t mismatches_in_a_row;
-    bool subprotocol_fixed; /* later connections must choose the same */
-    bool pong_ever;         /* some connection of this session brought a matching Pong */
-    bool pong_given_up;     /* without_pong: sent came true */
-    bool waits_for_secret;  /* what the upstream was shown was refused, or could not be read */
-    bool credential_is_clients;
-    bool client_beats;     /* the client's side has a heartbeat */
-    bool moved;            /* this connection acknowledged or delivered data */
-    bool replay_begins;    /* the next message is the first of a replay: a Ping follows it */
-    bool ping_now;         /* the heartbeat, or the first message of a replay, wants a Ping */
-    bool client_full;      /* a client's message did not fit: NOT_NOW */
-    bool upstream_full;    /* the inbox is full: the upstream is not read */
-    bool client_starved;   /* the daemon has no memory for the rest of a message that arrives */
-    bool upstream_starved; /* the same, of the upstream's */
-    bool close_sent;       /* our Close was handed out by session_send_next() */
+    bool subprotocol_fixed : 1; /* later connections must choose the same */
+    bool pong_ever : 1;         /* some connection of this session brought a matching Pong */
+    bool pong_given_up : 1;     /* without_pong: sent came true */
+    bool waits_for_secret : 1;  /* what the upstream was shown was refused, or could not be read */
+    bool credential_is_clients : 1;
+    bool client_beats : 1;     /* the client's side has a heartbeat */
+    bool moved : 1;            /* this connection acknowledged or delivered data */
+    bool replay_begins : 1;    /* the next message is the first of a replay: a Ping follows it */
+    bool ping_now : 1;         /* the heartbeat, or the first message of a replay, wants a Ping */
+    bool client_full : 1;      /* a client's message did not fit: NOT_NOW */
+    bool upstream_full : 1;    /* the inbox is full: the upstream is not read */
+    bool client_starved : 1;   /* the daemon has no memory for the rest of a message that arrives */
+    bool upstream_starved : 1; /* the same, of the upstream's */
+    bool close_sent : 1;       /* our Close was handed out by session_send_next() */
 };
 
 /* ---- life --------------------------------------------------------------------------------- */

@@ -21,7 +21,7 @@ bool session_has_pings_enough(const struct session *session)
 {
     const struct barrier *barrier = &session->barrier;
     return barrier->ping_count == BARRIER_PING_COUNT_MAX &&
-           barrier_is_owed(barrier, &barrier->pings[0]);
+           barrier_is_owed(barrier, barrier_ping(barrier, 0));
 }
 
 /* The acknowledgement is wanted sooner than ping_spacing gives it. */
@@ -43,7 +43,7 @@ uint64_t session_ping_deadline_ms(const struct session *session)
     if (session_sent_is_enough(session) || !barrier_has_unacknowledged(barrier))
         return SETTINGS_NEVER;
     if (barrier->ping_count > 0 &&
-        barrier_is_owed(barrier, &barrier->pings[barrier->ping_count - 1])) {
+        barrier_is_owed(barrier, barrier_ping(barrier, barrier->ping_count - 1u))) {
         if (session_has_pings_enough(session))
             return SETTINGS_NEVER;
         return session_after(barrier->last_sent_ms, session_follow_up_ms(session));
@@ -62,8 +62,8 @@ static const struct barrier_ping *session_owed_ping(const struct session *sessio
         !barrier_has_unacknowledged(barrier))
         return NULL;
     for (unsigned i = 0; i < barrier->ping_count; i++)
-        if (barrier_is_owed(barrier, &barrier->pings[i]))
-            return &barrier->pings[i];
+        if (barrier_is_owed(barrier, barrier_ping(barrier, i)))
+            return barrier_ping(barrier, i);
     return NULL;
 }
 
@@ -108,14 +108,16 @@ static struct outbox_entry *session_next_message(struct session *session)
     return entry;
 }
 
+/* False when it could not be remembered: it is not sent, and the next one comes in its time. */
 static bool session_send_ping(struct session *session, uint64_t now_ms, struct session_send *send)
 {
     struct barrier *barrier = &session->barrier;
     if (barrier->ping_count == BARRIER_PING_COUNT_MAX && !session_has_pings_enough(session))
         barrier_forget_oldest(barrier); /* it times nothing: its messages are acknowledged */
-    session->bytes_since_ping = 0;
     session->ping_now = false;
-    barrier_send(barrier, now_ms, send->body);
+    if (!barrier_send(barrier, now_ms, send->body))
+        return false;
+    session->bytes_since_ping = 0;
     send->kind = SESSION_SEND_PING;
     send->opcode = FRAME_PING;
     send->payload = send->body;
@@ -144,8 +146,11 @@ bool session_send_next(struct session *session, uint64_t now_ms, struct session_
     if (session->state != SESSION_OPEN)
         return false;
     bool due = now_ms >= session_ping_deadline_ms(session);
-    if (session->ping_now || (due && session_ping_is_urgent(session)))
-        return session_send_ping(session, now_ms, send);
+    if (session->ping_now || (due && session_ping_is_urgent(session))) {
+        if (session_send_ping(session, now_ms, send))
+            return true;
+        due = false;
+    }
 
     struct outbox_entry *entry = session_next_message(session);
     if (!entry) /* everything that may go went: one Ping covers it all */

@@ -21,6 +21,8 @@ enum {
     CLIENT_REST_READS_MAX = 4,
     CLIENT_LINGER_MS_MAX = 24 * 3600 * 1000,
     CLIENT_HURRY_MS = 1000,
+    CLIENT_QUIET_MS =
+        5000, /* without a message: the outbox gives back what it keeps for the next */
     CLIENT_HEAD_BYTES_MAX = 1024 /* of an answer to a handshake */
 };
 
@@ -132,9 +134,7 @@ void client_clear(struct net_session *net)
     conn_close(&client->conn, false);
     if (client->stage != CLIENT_GONE)
         leave(net);
-    if (client->request) /* what is forwarded may be a secret */
-        explicit_bzero((char *)client->request->forward, client->request->forward_bytes);
-    free(client->request);
+    client_request_free(client->request);
     client->request = NULL;
 }
 
@@ -384,6 +384,14 @@ void client_flush(struct net_session *net)
         conn_wait_writable(&client->conn);
 }
 
+/* When the outbox has been empty for long enough. */
+static uint64_t trim_deadline_ms(const struct net_session *net)
+{
+    if (!net->is_begun || !outbox_can_trim(&net->core.outbox))
+        return TIMERS_NEVER;
+    return net->client.data_ms + CLIENT_QUIET_MS;
+}
+
 uint64_t client_deadline_ms(const struct net_session *net)
 {
     const struct client *client = &net->client;
@@ -391,7 +399,8 @@ uint64_t client_deadline_ms(const struct net_session *net)
         return client->arrival->handshake_due_ms;
     if (client->stage == CLIENT_GONE)
         return TIMERS_NEVER;
-    uint64_t due_ms = conn_deadline_ms(&client->conn, net->worker->now_ms);
+    uint64_t due_ms = trim_deadline_ms(net);
+    due_ms = timers_earlier(due_ms, conn_deadline_ms(&client->conn, net->worker->now_ms));
     due_ms = timers_earlier(due_ms, compression_deadline_ms(client->compression));
     return timers_earlier(due_ms, client_room_deadline_ms(net));
 }
@@ -407,6 +416,8 @@ void client_timer(struct net_session *net)
             client_do_refuse(net, 408, "handshake_timeout");
         return;
     }
+    if (now_ms >= trim_deadline_ms(net))
+        outbox_trim(&net->core.outbox);
     compression_timer(client->compression, &client->reader, false, now_ms);
     client_room_timer(net);
 }

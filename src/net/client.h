@@ -55,18 +55,18 @@ struct client_request {
 };
 
 struct client {
-    enum client_stage stage;
     struct conn conn;
     struct client_arrival *arrival; /* NULL once it was answered, or has gone */
-    struct client_request *request;
+    const struct client_request *request;
     struct message_reader reader;
     struct compression *compression; /* NULL: off */
     struct client_kept *kept;        /* NULL: nothing */
     struct client_room room;         /* for what it sends */
     struct client_send sending;
     uint64_t data_ms; /* when it last sent a message */
-    bool close_was_received;
-    bool was_counted; /* among the link's clients */
+    enum client_stage stage : 8;
+    bool close_was_received : 1;
+    bool was_counted : 1; /* among the link's clients */
 };
 
 /* Before it begins.  False when there is no memory. */

@@ -139,11 +139,18 @@ static char *put_text(char *at, struct http_text text)
     return at + text.bytes + 1;
 }
 
-static struct client_request *request_new(const struct handshake_request *asked,
-                                          const struct offer *offer, const char *target,
-                                          const struct forward *forward)
+/* Most ask for nothing that their upstream would have to know: they share this.  What stays of a
+ * client between all that its attempt takes and gives back would leave holes in the heap. */
+static const struct client_request nothing_asked = {.target = "/", .forward = ""};
+
+static const struct client_request *request_new(const struct handshake_request *asked,
+                                                const struct offer *offer, const char *target,
+                                                const struct forward *forward)
 {
     size_t target_bytes = strlen(target) + 1;
+    if (asked->subprotocol_count == 0 && offer->count == 0 && forward->count == 0 &&
+        strcmp(target, nothing_asked.target) == 0)
+        return &nothing_asked;
     struct client_request *request =
         malloc(sizeof(*request) + offer->bytes + target_bytes + forward->bytes);
     if (!request)
@@ -174,13 +181,21 @@ static void prepare_answer(struct client_arrival *arrival, const struct config_c
     arrival->deflate = asked->deflate;
 }
 
+void client_request_free(const struct client_request *request)
+{
+    if (!request || request == &nothing_asked)
+        return;
+    explicit_bzero((char *)(uintptr_t)request->forward, request->forward_bytes); /* secrets */
+    free((void *)(uintptr_t)request);
+}
+
 unsigned client_handshake_status(enum http_head_result result)
 {
     return result == HTTP_HEAD_ERR_TOO_BIG ? 431 : 400;
 }
 
 unsigned client_handshake_check(const struct net_session *net, const uint8_t *data,
-                                size_t head_bytes, struct client_request **request,
+                                size_t head_bytes, const struct client_request **request,
                                 const char **why, struct http_text *shown)
 {
     const struct link_config *config = net->config;

@@ -215,13 +215,13 @@ static void keep_rest(struct conn *conn, const struct iovec *pieces, int count, 
         }
         done = 0;
     }
-    if (conn->unsent.bytes > 0)
+    if (unsent_bytes(&conn->unsent) > 0)
         conn_wait_writable(conn);
 }
 
 void conn_put(struct conn *conn, struct iovec *pieces, int count, size_t bytes)
 {
-    size_t done = conn->unsent.bytes == 0 ? write_pieces(conn, pieces, count) : 0;
+    size_t done = unsent_bytes(&conn->unsent) == 0 ? write_pieces(conn, pieces, count) : 0;
     if (done < bytes && !conn->write_error)
         keep_rest(conn, pieces, count, done);
 }
@@ -250,7 +250,7 @@ void conn_write_bytes(struct conn *conn, const void *data, size_t bytes)
 
 void conn_write_unsent(struct conn *conn)
 {
-    if (conn->unsent.bytes == 0)
+    if (unsent_bytes(&conn->unsent) == 0)
         return;
     struct iovec pieces[PIECES_MAX];
     int count = unsent_front(&conn->unsent, pieces, PIECES_MAX);
@@ -260,7 +260,7 @@ void conn_write_unsent(struct conn *conn)
     unsent_consume(&conn->unsent, done);
     if (conn->tls)
         conn_tls_wrote(conn);
-    if (conn->unsent.bytes > 0)
+    if (unsent_bytes(&conn->unsent) > 0)
         conn_wait_writable(conn);
 }
 

@@ -107,7 +107,7 @@ void conn_drop_unsent(struct conn *conn);
 /* What was given, and is not with the kernel; with tls: as it will be sent. */
 static inline uint64_t conn_unsent_bytes(const struct conn *conn)
 {
-    return conn->unsent.bytes + (conn->tls ? conn_tls_held_bytes(conn->tls) : 0);
+    return unsent_bytes(&conn->unsent) + (conn->tls ? conn_tls_held_bytes(conn->tls) : 0);
 }
 
 /* Everything that was given is with the kernel, or never will be. */

@@ -90,7 +90,7 @@ static void gather(struct conn_tls *tls, const uint8_t *data, size_t bytes)
 static bool keep_reply(struct conn_tls *tls, const uint8_t *data, size_t bytes)
 {
     struct conn *conn = tls->conn;
-    if (conn->unsent.bytes == 0)
+    if (unsent_bytes(&conn->unsent) == 0)
         tls->reply_bytes = 0;
     if (bytes > REPLY_BYTES_MAX - tls->reply_bytes)
         return false;
@@ -218,7 +218,7 @@ bool conn_tls_is_ready(const struct conn_tls *tls)
 
 uint64_t conn_tls_held_bytes(const struct conn_tls *tls)
 {
-    return tls->held.bytes;
+    return unsent_bytes(&tls->held);
 }
 
 enum conn_tls_end conn_tls_end(const struct conn_tls *tls, const char **why)
@@ -333,9 +333,9 @@ ssize_t conn_tls_read(struct conn *conn, uint8_t *data, size_t capacity, int *er
     tls->in = tls->worker->wire;
     tls->in_bytes = (size_t)got;
     size_t plain_bytes = open_records(tls, data, capacity);
-    if (conn->unsent.bytes > 0 && !conn_is_waiting(conn))
+    if (unsent_bytes(&conn->unsent) > 0 && !conn_is_waiting(conn))
         conn_write_unsent(conn);
-    if (tls->held.bytes > 0)
+    if (unsent_bytes(&tls->held) > 0)
         write_held(conn);
     if (plain_bytes == 0)
         return tls->end == CONN_TLS_GOES_ON ? -1 : report_end(conn, error);
@@ -367,7 +367,7 @@ static void seal(struct conn_tls *tls, const uint8_t *data, size_t bytes)
     size_t done;
     if (tls->conn->write_error)
         return;
-    if (tls->held.bytes == 0) {
+    if (unsent_bytes(&tls->held) == 0) {
         ERR_clear_error();
         if (SSL_write_ex(tls->ssl, data, bytes, &done) == 1)
             return; /* all of it: partial writes are not enabled */
@@ -425,7 +425,7 @@ static void write_held(struct conn *conn)
 {
     struct unsent held = conn->tls->held;
     unsent_init(&conn->tls->held, held.budget);
-    while (held.bytes > 0) {
+    while (unsent_bytes(&held) > 0) {
         struct iovec pieces[HELD_PIECES_MAX];
         size_t bytes = 0;
         int count = unsent_front(&held, pieces, HELD_PIECES_MAX);
@@ -442,7 +442,7 @@ static void write_held(struct conn *conn)
  */
 void conn_tls_wrote(struct conn *conn)
 {
-    uint64_t owed = conn->unsent.bytes + conn->tls->held.bytes;
+    uint64_t owed = unsent_bytes(&conn->unsent) + unsent_bytes(&conn->tls->held);
     if (conn->write_error || conn->queued_offset < owed)
         return;
     if (conn->queued_offset - owed > conn->written_offset)

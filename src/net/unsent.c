@@ -10,14 +10,6 @@ enum {
     CHUNK_BYTES_MAX = 64 * 1024 /* under malloc's threshold for mmap() */
 };
 
-struct unsent_chunk {
-    struct unsent_chunk *next;
-    uint32_t begin; /* of what is still owed */
-    uint32_t end;
-    uint32_t capacity;
-    uint8_t bytes[];
-};
-
 void unsent_init(struct unsent *unsent, struct budget *budget)
 {
     *unsent = (struct unsent){.budget = budget};
@@ -26,19 +18,21 @@ void unsent_init(struct unsent *unsent, struct budget *budget)
 static void drop_first(struct unsent *unsent)
 {
     struct unsent_chunk *chunk = unsent->first;
-    unsent->first = chunk->next;
-    if (!unsent->first)
-        unsent->last = NULL;
+    struct unsent_chunk *next = chunk->next;
+    if (next) {
+        next->last = chunk->last;
+        next->all_bytes = chunk->all_bytes;
+    }
+    unsent->first = next;
     free(chunk);
 }
 
 void unsent_clear(struct unsent *unsent)
 {
     if (unsent->budget)
-        budget_give(unsent->budget, unsent->bytes);
+        budget_give(unsent->budget, unsent_bytes(unsent));
     while (unsent->first)
         drop_first(unsent);
-    unsent->bytes = 0;
 }
 
 /* Chunks that are not linked yet, enough for bytes: all or nothing. */
@@ -79,15 +73,17 @@ bool unsent_append(struct unsent *unsent, const void *data, size_t bytes)
 {
     const uint8_t *at = data;
     size_t left = bytes;
-    size_t room = unsent->last ? unsent->last->capacity - unsent->last->end : 0;
+    uint64_t owed_bytes = unsent_bytes(unsent);
+    struct unsent_chunk *last = unsent->first ? unsent->first->last : NULL;
+    size_t room = last ? last->capacity - last->end : 0;
     struct unsent_chunk *fresh = NULL;
     if (left > room) {
-        fresh = chunks_new(unsent->bytes, left - room);
+        fresh = chunks_new(owed_bytes, left - room);
         if (!fresh)
             return false;
     }
     if (room > 0 && left > 0) {
-        size_t done = chunk_fill(unsent->last, at, left);
+        size_t done = chunk_fill(last, at, left);
         at += done;
         left -= done;
     }
@@ -98,14 +94,17 @@ bool unsent_append(struct unsent *unsent, const void *data, size_t bytes)
         size_t done = chunk_fill(chunk, at, left);
         at += done;
         left -= done;
-        if (unsent->last)
-            unsent->last->next = chunk;
+        if (last)
+            last->next = chunk;
         else
             unsent->first = chunk;
-        unsent->last = chunk;
+        last = chunk;
     }
     assert(left == 0);
-    unsent->bytes += bytes;
+    if (unsent->first) {
+        unsent->first->last = last;
+        unsent->first->all_bytes = owed_bytes + bytes;
+    }
     if (unsent->budget)
         budget_take(unsent->budget, bytes);
     return true;
@@ -122,8 +121,9 @@ int unsent_front(const struct unsent *unsent, struct iovec *pieces, int count)
 
 void unsent_consume(struct unsent *unsent, size_t bytes)
 {
-    assert(bytes <= unsent->bytes);
-    unsent->bytes -= bytes;
+    assert(bytes <= unsent_bytes(unsent));
+    if (bytes > 0)
+        unsent->first->all_bytes -= bytes;
     if (unsent->budget)
         budget_give(unsent->budget, bytes);
     while (bytes > 0) {

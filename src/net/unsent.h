@@ -13,14 +13,25 @@
 
 #include "core/budget.h"
 
-struct unsent_chunk;
+struct unsent_chunk {
+    struct unsent_chunk *next;
+    struct unsent_chunk *last; /* of all; this and all_bytes in the first one only */
+    uint64_t all_bytes;
+    uint32_t begin; /* of what is still owed */
+    uint32_t end;
+    uint32_t capacity;
+    uint8_t bytes[];
+};
 
 struct unsent {
-    struct unsent_chunk *first;
-    struct unsent_chunk *last;
-    uint64_t bytes;
-    struct budget *budget; /* what it holds is counted there; may be NULL */
+    struct unsent_chunk *first; /* NULL: nothing is owed */
+    struct budget *budget;      /* what it holds is counted there; may be NULL */
 };
+
+static inline uint64_t unsent_bytes(const struct unsent *unsent)
+{
+    return unsent->first ? unsent->first->all_bytes : 0;
+}
 
 void unsent_init(struct unsent *unsent, struct budget *budget);
 

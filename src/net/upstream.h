@@ -30,7 +30,6 @@ enum upstream_stage {
 };
 
 struct upstream {
-    enum upstream_stage stage;
     struct conn conn;
     struct dial *dial;       /* while an attempt is under way */
     struct fresh *fresh;     /* what its request is made of; NULL: nothing is */
@@ -41,8 +40,9 @@ struct upstream {
     struct compression *compression; /* NULL: off */
     struct upstream_send sending;
     unsigned url_index; /* of the current or last attempt */
-    bool has_begun;     /* there was an attempt */
-    bool has_opened;    /* the last attempt led to an open connection */
+    enum upstream_stage stage : 8;
+    bool has_begun : 1;  /* there was an attempt */
+    bool has_opened : 1; /* the last attempt led to an open connection */
 };
 
 void upstream_init(struct net_session *net);

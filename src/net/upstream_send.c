@@ -85,9 +85,10 @@ static void finish_frame(struct net_session *net, size_t used)
     sending->stage = UPSTREAM_SEND_NOTHING;
     if (upstream->compression)
         deflate_write_done(&upstream->compression->writer);
-    if (sending->taken.kind == SESSION_SEND_CLOSE)
+    if (sending->kind == SESSION_SEND_CLOSE)
         sending->close_was_sent = true;
-    session_sent(&net->core, &sending->taken, upstream->conn.queued_offset + used, relay_now(net));
+    const struct session_send sent = {.kind = sending->kind, .payload_bytes = sending->taken_bytes};
+    session_sent(&net->core, &sent, upstream->conn.queued_offset + used, relay_now(net));
 }
 
 static size_t encode_payload(struct net_session *net, uint8_t *out, size_t room)
@@ -108,7 +109,7 @@ static size_t encode_header(struct net_session *net, uint8_t *out)
     struct frame_header header = {.fin = true,
                                   .rsv1 = sending->is_deflated,
                                   .masked = true,
-                                  .opcode = sending->taken.opcode,
+                                  .opcode = sending->opcode,
                                   .payload_bytes = sending->payload_bytes};
     chance_mask_key(&net->worker->chance, header.mask_key);
     memcpy(sending->mask_key, header.mask_key, sizeof(sending->mask_key));
@@ -122,15 +123,18 @@ static bool take_next(struct net_session *net)
 {
     struct upstream *upstream = &net->upstream;
     struct upstream_send *sending = &upstream->sending;
-    struct session_send *taken = &sending->taken;
-    taken->body = net->worker->control_body; /* it is encoded at once: there is room for it */
-    if (!session_send_next(&net->core, relay_now(net), taken))
+    struct session_send taken = {.body = net->worker->control_body}; /* encoded at once: there is
+                                                                        room for it */
+    if (!session_send_next(&net->core, relay_now(net), &taken))
         return false;
-    sending->payload = taken->payload;
-    sending->payload_bytes = taken->payload_bytes;
+    sending->kind = taken.kind;
+    sending->opcode = taken.opcode;
+    sending->payload = taken.payload;
+    sending->payload_bytes = taken.payload_bytes;
+    sending->taken_bytes = taken.payload_bytes;
     sending->is_deflated = false;
-    if (upstream->compression && taken->kind == SESSION_SEND_MESSAGE) {
-        deflate_write_begin(&upstream->compression->writer, taken->payload, taken->payload_bytes);
+    if (upstream->compression && taken.kind == SESSION_SEND_MESSAGE) {
+        deflate_write_begin(&upstream->compression->writer, taken.payload, taken.payload_bytes);
         sending->stage = UPSTREAM_SEND_DEFLATING;
     }
     return true;
@@ -146,7 +150,7 @@ static bool deflate_on(struct net_session *net)
     if (sending->deflated_bytes >= DEFLATE_BYTES_MAX)
         return false;
     enum deflate_result result = deflate_write(writer, DEFLATE_BYTES_MAX - sending->deflated_bytes);
-    sending->deflated_bytes += writer->payload_done - before;
+    sending->deflated_bytes += (uint32_t)(writer->payload_done - before);
     if (result == DEFLATE_MORE)
         return false;
     compression_used(upstream->compression, relay_now(net));

@@ -20,14 +20,17 @@ enum upstream_send_stage {
 };
 
 struct upstream_send {
-    struct session_send taken; /* what is on its way, as core handed it out */
-    const uint8_t *payload;    /* the same as it goes out, but for its mask; it stays where it is */
-    size_t payload_bytes;      /* until it is encoded */
+    const uint8_t *payload; /* what is on its way, as it goes out, but for its mask; it stays where
+                               it is until it is encoded */
+    size_t payload_bytes;
     size_t payload_done;
-    size_t deflated_bytes;  /* in this turn */
-    struct late_pong *pong; /* NULL: none waits */
+    size_t taken_bytes;      /* as core handed it out */
+    struct late_pong *pong;  /* NULL: none waits */
+    uint32_t deflated_bytes; /* in this turn */
     uint8_t mask_key[4];
     enum upstream_send_stage stage : 8;
+    enum session_send_kind kind : 8;
+    enum frame_opcode opcode : 8;
     bool has_more : 1; /* the send buffer was full: go on in the next turn */
     bool is_deflated : 1;
     bool close_was_sent : 1;

@@ -298,7 +298,7 @@ static void check_handshake(struct link_config *config, const uint8_t *data, siz
     static struct link link;
     static struct net_session net;
     struct client_arrival arrival = {.listen = &config->listens[0]};
-    struct client_request *request = NULL;
+    const struct client_request *request = NULL;
     const char *why = NULL;
     bool is_unix = config->listens[0].kind == CONFIG_LISTEN_UNIX;
     link.config = config;
@@ -315,7 +315,7 @@ static void check_handshake(struct link_config *config, const uint8_t *data, siz
         check_request(config, head, request, &arrival);
     else
         check_refusal(status, why);
-    free(request);
+    client_request_free(request);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_bytes)

@@ -48,7 +48,8 @@ static void hear(struct link_config *config, const struct offer *offer, const ui
     struct fuzz_chance chance = fuzz_chance(data, bytes, round);
     worker.now_ms = 1000;
     worker.now_is_read = true;
-    net.client.request = make_request(offer);
+    struct client_request *request = make_request(offer);
+    net.client.request = request;
     net.upstream.fresh = calloc(1, sizeof(*net.upstream.fresh));
     expect(net.upstream.fresh != NULL);
     net.upstream.fresh->target = "/ws/feed";
@@ -74,7 +75,7 @@ static void hear(struct link_config *config, const struct offer *offer, const ui
                          heard->cookies, sizeof(heard->cookies));
     dial_free(net.upstream.dial);
     fresh_clear(&net);
-    free(net.client.request);
+    free(request);
 }
 
 static void expect_same(const struct heard *a, const struct heard *b)

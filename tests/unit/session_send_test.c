@@ -1,5 +1,6 @@
 /* core/session_send.c: the window, the barrier's Pings, acknowledgement `sent`. */
 #include "core/session_private.h"
+#include "failing_malloc.h"
 #include "session_fixture.h"
 
 static struct fixture fixture;
@@ -117,6 +118,30 @@ START_TEST(a_ping_without_its_pong_is_followed_by_others_at_most_four_in_flight)
     ck_assert_str_eq(fixture_flush(&fixture, true), "");
     fixture_pong(&fixture); /* of the fourth: it retires all */
     ck_assert_uint_eq(fixture.session.barrier.ping_count, 0);
+    ck_assert(outbox_is_empty(&fixture.session.outbox));
+}
+END_TEST
+
+START_TEST(a_ping_that_cannot_be_remembered_is_not_sent_and_keeps_nothing_back)
+{
+    fixture_open(&fixture);
+    fixture_message(&fixture);
+    ck_assert_str_eq(fixture_flush(&fixture, true), "mp");
+    fixture_tcp_acked(&fixture);
+    fixture_timer_at(&fixture, fixture.now_ms + 2500);
+    counting = true; /* the one that would follow is the only thing that takes memory */
+    allocation_count = 0;
+    allocation_failing = 1;
+    const char *sent = fixture_flush(&fixture, true);
+    counting = false;
+    ck_assert_str_eq(sent, "");
+    ck_assert_uint_eq(allocation_count, 1);
+    ck_assert_uint_gt(session_deadline_ms(&fixture.session), fixture.now_ms); /* no busy loop */
+    fixture_message(&fixture);
+    ck_assert_str_eq(fixture_flush(&fixture, true), "m");
+    fixture_timer_at(&fixture, fixture.now_ms + 2500);
+    ck_assert_str_eq(fixture_flush(&fixture, true), "p");
+    fixture_pong(&fixture);
     ck_assert(outbox_is_empty(&fixture.session.outbox));
 }
 END_TEST
@@ -304,6 +329,7 @@ int main(void)
     tcase_add_test(tcase, no_more_than_the_window_is_sent_beyond_the_last_acknowledgement);
     tcase_add_test(tcase, one_message_larger_than_the_window_goes_alone);
     tcase_add_test(tcase, a_ping_without_its_pong_is_followed_by_others_at_most_four_in_flight);
+    tcase_add_test(tcase, a_ping_that_cannot_be_remembered_is_not_sent_and_keeps_nothing_back);
     tcase_add_test(tcase, pings_that_cover_nothing_do_not_keep_a_message_from_its_own);
     tcase_add_test(tcase, sent_acknowledges_what_the_kernel_took_and_sends_no_barrier);
     tcase_add_test(tcase, a_message_that_was_not_wholly_written_is_not_exposed);
