@@ -333,20 +333,19 @@ static enum message_event give_message(struct message_reader *reader, struct mes
 }
 
 /* The common case: a message in one frame, all of it here.  Unmasked where it stands, if at all. */
-static enum message_event give_whole(struct message_reader *reader,
-                                     const struct frame_header *header, uint8_t *payload,
+static enum message_event give_whole(struct message_reader *reader, enum frame_opcode opcode,
+                                     const uint8_t *mask_key, uint8_t *payload, size_t bytes,
                                      struct message *message)
 {
-    size_t bytes = (size_t)header->payload_bytes;
-    bool is_text = header->opcode == FRAME_TEXT;
+    bool is_text = opcode == FRAME_TEXT;
     message->is_masked = reader->is_masked && reader->leaves_masked && !is_text;
     if (message->is_masked)
-        memcpy(message->mask_key, header->mask_key, sizeof(message->mask_key));
+        memcpy(message->mask_key, mask_key, sizeof(message->mask_key));
     else if (reader->is_masked)
-        mask_copy(payload, payload, bytes, header->mask_key, 0);
+        mask_copy(payload, payload, bytes, mask_key, 0);
     if (is_text && !utf8_is_valid(payload, bytes))
         return fail(reader, CLOSE_INVALID_DATA, "text is not UTF-8", message);
-    message->opcode = header->opcode;
+    message->opcode = opcode;
     message->block = NULL;
     message->payload = payload;
     message->payload_bytes = bytes;
@@ -514,7 +513,7 @@ static enum message_event read_payload(struct message_reader *reader, uint8_t *d
     *taken = (size_t)part->frame_left;
     part->in_frame = false;
     part->in_message = false;
-    return give_whole(reader, &part->header, data, message);
+    return give_whole(reader, part->header.opcode, part->header.mask_key, data, *taken, message);
 }
 
 /* One header, when none is being read.  MESSAGE_NEED_MORE with in_frame set: it is here. */
@@ -549,6 +548,34 @@ static bool is_easy(const struct message_reader *reader, const struct frame_head
            header->payload_bytes <= reader->message_bytes_max && !reader->skips_data;
 }
 
+/*
+ * What nearly every frame is: FIN, text or binary, under 64 KiB, all of it here.  Nothing is under
+ * way.  False: it is something else, and was not judged.
+ */
+static inline bool read_plain(struct message_reader *reader, uint8_t *data, size_t data_bytes,
+                              size_t *taken, enum message_event *event, struct message *message)
+{
+    if (data_bytes < 2 || (data[0] != (0x80 | FRAME_TEXT) && data[0] != (0x80 | FRAME_BINARY)) ||
+        data[1] >> 7 != reader->is_masked || reader->skips_data)
+        return false;
+    size_t bytes = data[1] & 0x7f;
+    size_t at = 2;
+    if (bytes == 126 && data_bytes >= 4) {
+        bytes = (size_t)data[2] << 8 | data[3];
+        at = 4;
+    }
+    bool is_shortest = at == 2 ? bytes < 126 : bytes > 125;
+    const uint8_t *mask_key = data + at;
+    at += reader->is_masked ? 4 : 0;
+    if (!is_shortest || data_bytes < at || bytes > data_bytes - at ||
+        bytes > reader->message_bytes_max)
+        return false;
+    *taken = at + bytes;
+    *event = give_whole(reader, (enum frame_opcode)(data[0] & 0x0f), mask_key, data + at, bytes,
+                        message);
+    return true;
+}
+
 /* Nothing is under way, and nothing is kept: a frame that is whole here.  MESSAGE_NEED_MORE with
  * nothing taken: this one is not, or has to be kept for other reasons. */
 static enum message_event read_frame(struct message_reader *reader, uint8_t *data,
@@ -571,7 +598,7 @@ static enum message_event read_frame(struct message_reader *reader, uint8_t *dat
     uint8_t *payload = data + header_bytes;
     *taken = header_bytes + bytes;
     if (!frame_opcode_is_control(header.opcode))
-        return give_whole(reader, &header, payload, message);
+        return give_whole(reader, header.opcode, header.mask_key, payload, bytes, message);
     if (reader->is_masked)
         mask_copy(payload, payload, bytes, header.mask_key, 0);
     return give_control(reader, header.opcode, payload, bytes, message);
@@ -596,8 +623,12 @@ enum message_event message_read(struct message_reader *reader, uint8_t *data, si
                                 size_t *consumed, struct message *message)
 {
     size_t at = 0;
+    enum message_event first;
     if (reader->part && part_is_idle(reader->part) && !reader->skips_data)
         part_free(reader); /* it held the message that was handed out last */
+    if (!reader->part && !reader->failed &&
+        read_plain(reader, data, data_bytes, consumed, &first, message))
+        return first;
     while (has_to_go_on(reader, data_bytes - at)) {
         size_t taken = 0;
         enum message_event event;
