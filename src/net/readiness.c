@@ -60,22 +60,40 @@ static void report_those_again(struct readiness *readiness)
     }
 }
 
+static void take_batch(struct readiness *readiness, int timeout_ms)
+{
+    int count = epoll_wait(readiness->fd, readiness->batch, READINESS_BATCH_MAX, timeout_ms);
+    readiness->batch_count = count > 0 ? count : 0; /* interrupted: the loop comes back */
+    readiness->has_more = count == READINESS_BATCH_MAX;
+    readiness->event_count += (uint64_t)readiness->batch_count;
+    for (readiness->batch_at = 0; readiness->batch_at < readiness->batch_count;
+         readiness->batch_at++)
+        report(readiness, &readiness->batch[readiness->batch_at]);
+    readiness->batch_count = 0;
+}
+
+static void take_all(struct readiness *readiness, int timeout_ms)
+{
+    take_batch(readiness, timeout_ms);
+    for (int i = 1; i < READINESS_POLLS_MAX && readiness->has_more; i++)
+        take_batch(readiness, 0);
+}
+
 static void on_ready(evutil_socket_t fd, short what, void *argument)
 {
     struct readiness *readiness = argument;
+    (void)fd;
     (void)what;
     report_those_again(readiness);
-    for (int i = 0; i < READINESS_POLLS_MAX; i++) {
-        int count = epoll_wait(fd, readiness->batch, READINESS_BATCH_MAX, 0);
-        readiness->batch_count = count > 0 ? count : 0; /* interrupted: the loop comes back */
-        readiness->has_more = count == READINESS_BATCH_MAX;
-        for (readiness->batch_at = 0; readiness->batch_at < readiness->batch_count;
-             readiness->batch_at++)
-            report(readiness, &readiness->batch[readiness->batch_at]);
-        readiness->batch_count = 0;
-        if (!readiness->has_more)
-            return;
-    }
+    take_all(readiness, 0);
+}
+
+bool readiness_wait(struct readiness *readiness, int timeout_ms)
+{
+    uint64_t before = readiness->event_count;
+    if (LIST_EMPTY(&readiness->again))
+        take_all(readiness, timeout_ms);
+    return readiness->event_count != before;
 }
 
 bool readiness_init(struct readiness *readiness, struct event_base *base)

@@ -56,7 +56,8 @@ struct readiness {
     struct watched *current; /* whose callback runs; NULL: it has left meanwhile */
     int batch_at;
     int batch_count;
-    bool has_more; /* the last poll was full */
+    bool has_more;        /* the last poll was full */
+    uint64_t event_count; /* ever */
     struct epoll_event batch[READINESS_BATCH_MAX];
 };
 
@@ -65,6 +66,10 @@ bool readiness_init(struct readiness *readiness, struct event_base *base);
 
 /* Nothing is watched any more.  It may be cleared twice, and without having begun if fd is -1. */
 void readiness_clear(struct readiness *readiness);
+
+/* Without libevent's loop: wait for these sockets alone, so long at most, and call what is to be
+ * called.  False: there was nothing. */
+bool readiness_wait(struct readiness *readiness, int timeout_ms);
 
 /* Watch fd; nothing of it is wanted yet. */
 void readiness_enter(struct readiness *readiness, struct watched *watched, int fd,

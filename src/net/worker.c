@@ -211,14 +211,36 @@ static void note_heap(struct worker *worker)
     heap_watch_note(&worker->heap, used_bytes, worker->now_ms);
 }
 
+/*
+ * While connections talk, they are waited for in their own set, which saves a system call in each
+ * turn.  Everything else (listeners, signals, answers of threads) is looked at once in each
+ * millisecond, and as soon as connections are silent for one; timers run in any turn.
+ */
+static void wait_for_events(struct worker *worker, bool waits)
+{
+    struct worker_pace *pace = &worker->pace;
+    uint64_t before = worker->readiness.event_count;
+    bool looks_around = !pace->is_busy || worker->now_ms != pace->looked_around_ms;
+    worker->now_is_read = false;
+    worker->readiness.has_more = false;
+    if (looks_around || !readiness_wait(&worker->readiness, waits ? 1 : 0)) {
+        bool only_looks = !waits || (looks_around && pace->is_busy);
+        event_base_loop(worker->base, EVLOOP_ONCE | (only_looks ? EVLOOP_NONBLOCK : 0));
+        pace->looked_around_ms = worker_now(worker);
+        pace->is_busy = pace->is_busy && looks_around;
+    }
+    if (worker->readiness.event_count == before)
+        return;
+    pace->is_busy = worker_now(worker) - pace->event_ms <= 1;
+    pace->event_ms = worker_now(worker);
+}
+
 void worker_run(struct worker *worker, bool (*turn_ended)(void *context), void *context)
 {
     while (!worker->is_stopping) {
         bool waits = STAILQ_EMPTY(&worker->again) && STAILQ_EMPTY(&worker->touched);
         uint64_t touch_count = worker->touch_count;
-        worker->now_is_read = false;
-        worker->readiness.has_more = false;
-        event_base_loop(worker->base, EVLOOP_ONCE | (waits ? 0 : EVLOOP_NONBLOCK));
+        wait_for_events(worker, waits);
         read_before_timers(worker, touch_count);
         run_timers(worker);
         relay_flush_all(worker);

@@ -49,6 +49,13 @@ LIST_HEAD(net_session_list, net_session);
 LIST_HEAD(lingering_list, lingering);
 STAILQ_HEAD(net_session_queue, net_session);
 
+/* How a worker waits: see wait_for_events(). */
+struct worker_pace {
+    bool is_busy;              /* connections talk in every millisecond */
+    uint64_t event_ms;         /* when one last did */
+    uint64_t looked_around_ms; /* when everything else was last looked at */
+};
+
 struct worker {
     struct event_base *base;
     struct log *log;
@@ -69,6 +76,7 @@ struct worker {
     bool now_is_read;
     int64_t asleep_ms; /* CLOCK_BOOTTIME minus CLOCK_MONOTONIC: grows while the machine sleeps */
     struct readiness readiness; /* of all connections */
+    struct worker_pace pace;
     int timer_fd;
     int spare_fd; /* nobody's: given up for a moment when no other descriptor is left; -1: lent, or
                      none was left to replace it */

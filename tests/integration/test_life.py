@@ -5,12 +5,14 @@ from __future__ import annotations
 import pathlib
 import signal
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import yaml
 
-from frames import CLOSE
+from frames import CLOSE, PING, PONG
 from messages import check_delivery, numbered
 from polling import wait_until
 from scene import Scene
@@ -23,6 +25,36 @@ def is_refused(port: int) -> bool:
     except ConnectionRefusedError:
         return True
     return False
+
+
+# Signals and new clients are heard however much there is to do.
+
+
+def test_a_busy_connection_keeps_nobody_waiting(scene: Scene) -> None:
+    """A client that pings without end, and others come, the file is read again, and it ends."""
+    server = scene.websockets_server()
+    kept = scene.keep(server.url)
+    busy = scene.raw_client(kept.port)
+    busy.handshake()
+    over = threading.Event()
+
+    def ping_on() -> None:
+        while not over.is_set():
+            busy.send(PING, b"busy")
+            busy.read_until(PONG)
+
+    with ThreadPoolExecutor(1) as pool:
+        pinging = pool.submit(ping_on)
+        try:
+            client = scene.websockets_client(kept.url)
+            client.send(numbered(1))
+            wait_until(lambda: any(c.messages for c in server.conversations), "its message")
+            kept.daemon.signal(signal.SIGHUP)
+            kept.daemon.wait_for("reloaded")
+            assert not pinging.done()
+        finally:
+            over.set()
+        pinging.result()
 
 
 # SIGTERM.

@@ -325,6 +325,41 @@ START_TEST(what_is_reported_again_is_reported_once_if_it_is_wanted)
 }
 END_TEST
 
+/* ---- without libevent's loop ---------------------------------------------------------------- */
+
+START_TEST(sockets_can_be_waited_for_alone)
+{
+    ck_assert(readiness_want(&ends[0].watched, READINESS_READ));
+    ck_assert(!readiness_wait(&readiness, 0));
+    peer_says_something(&ends[0]);
+    ck_assert(readiness_wait(&readiness, 1000));
+    ck_assert_int_eq(ends[0].reads, 1);
+}
+END_TEST
+
+START_TEST(more_than_one_poll_of_them_are_waited_for_at_once)
+{
+    for (int i = 0; i < SOCKET_COUNT; i++) {
+        ck_assert(readiness_want(&ends[i].watched, READINESS_READ));
+        peer_says_something(&ends[i]);
+    }
+    ck_assert(readiness_wait(&readiness, 0));
+    for (int i = 0; i < SOCKET_COUNT; i++)
+        ck_assert_int_ge(ends[i].reads, 1);
+}
+END_TEST
+
+START_TEST(what_is_to_be_reported_again_is_not_waited_before)
+{
+    struct readiness_again again = {0};
+    ck_assert(readiness_want(&ends[0].watched, READINESS_READ));
+    readiness_report_again(&ends[0].watched, &again);
+    ck_assert(!readiness_wait(&readiness, -1)); /* would wait for ever */
+    turn();
+    ck_assert_int_eq(ends[0].reads, 1);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase = tcase_create("readiness");
@@ -341,6 +376,9 @@ int main(void)
     tcase_add_test(tcase, a_wish_that_cannot_be_registered_changes_nothing);
     tcase_add_test(tcase, a_wish_that_could_not_be_taken_back_is_not_heard_and_is_taken_back_later);
     tcase_add_test(tcase, what_is_reported_again_is_reported_once_if_it_is_wanted);
+    tcase_add_test(tcase, sockets_can_be_waited_for_alone);
+    tcase_add_test(tcase, more_than_one_poll_of_them_are_waited_for_at_once);
+    tcase_add_test(tcase, what_is_to_be_reported_again_is_not_waited_before);
 
     Suite *suite = suite_create("readiness");
     suite_add_tcase(suite, tcase);
