@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from frames import CLOSE, PING, PONG
+from frames import CLOSE, PING, encode
 from messages import check_delivery, numbered
 from polling import wait_until
 from scene import Scene
@@ -37,24 +37,31 @@ def test_a_busy_connection_keeps_nobody_waiting(scene: Scene) -> None:
     busy = scene.raw_client(kept.port)
     busy.handshake()
     over = threading.Event()
+    pings = encode(PING, b"busy", masked=True) * 200
 
-    def ping_on() -> None:
+    def send_on() -> None:
         while not over.is_set():
-            busy.send(PING, b"busy")
-            busy.read_until(PONG)
+            busy.write(pings)
 
-    with ThreadPoolExecutor(1) as pool:
-        pinging = pool.submit(ping_on)
+    def read_on() -> int:
+        received = 0
+        while not over.is_set():
+            received += len(busy.socket.recv(65536))
+        return received
+
+    with ThreadPoolExecutor(2) as pool:
+        sending, reading = pool.submit(send_on), pool.submit(read_on)
         try:
             client = scene.websockets_client(kept.url)
             client.send(numbered(1))
             wait_until(lambda: any(c.messages for c in server.conversations), "its message")
             kept.daemon.signal(signal.SIGHUP)
             kept.daemon.wait_for("reloaded")
-            assert not pinging.done()
+            assert not sending.done() and not reading.done()
         finally:
             over.set()
-        pinging.result()
+        sending.result()
+        assert reading.result() > 0
 
 
 # SIGTERM.
