@@ -5,12 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/mask.h"
+
 enum {
     ENTRY_CAPACITY_MIN = 16, /* stays, once there was a message: an echo pushes and acknowledges
                                 one message all day */
     ENTRY_CAPACITY_MAX = 1 << 30,
     CHUNK_BYTES_MIN = 1024,      /* the first one: most sessions never need more */
-    CHUNK_BYTES_MAX = 16 * 1024, /* a larger message has a chunk to itself */
+    CHUNK_BYTES_MAX = 16 * 1024, /* a larger message is a block of its own */
     CHUNK_GROWTH = 4
 };
 
@@ -40,10 +42,13 @@ static void outbox_check_entry(const struct outbox *outbox, uint64_t sequence, b
     const struct outbox_entry *entry = outbox_entry_of(outbox, sequence);
     const struct outbox_chunk *chunk = entry->chunk;
     assert(entry->opcode == FRAME_TEXT || entry->opcode == FRAME_BINARY);
-    assert(chunk->live_count > 0 && chunk->used <= chunk->capacity);
-    assert(entry->payload >= chunk->bytes);
-    assert(entry->payload + entry->payload_bytes <= chunk->bytes + chunk->used);
-    assert(chunk->capacity <= CHUNK_BYTES_MAX || chunk->live_count == 1);
+    if (chunk) {
+        assert(chunk->live_count > 0 && chunk->used <= chunk->capacity);
+        assert(entry->payload >= chunk->bytes);
+        assert(entry->payload + entry->payload_bytes <= chunk->bytes + chunk->used);
+    } else {
+        assert(entry->payload_bytes > CHUNK_BYTES_MAX);
+    }
     assert(!entry->exposed || exposed_before); /* sent in order: the exposed ones are the front */
     if (sequence < outbox->written_sequence)
         assert(entry->exposed && entry->end_offset > 0);
@@ -69,7 +74,7 @@ void outbox_check(const struct outbox *outbox)
         exposed = entry->exposed;
         end_offset = entry->end_offset;
         payload_bytes += entry->payload_bytes;
-        if (entry->chunk->capacity > CHUNK_BYTES_MAX)
+        if (!entry->chunk)
             continue;
         if (entry->chunk != chunk) {
             assert(!chunk || chunk->live_count == live_count);
@@ -152,8 +157,6 @@ static bool outbox_grow(struct outbox *outbox)
 /* Larger chunks the more there is waiting, so that a backlog costs few of them. */
 static size_t chunk_capacity(const struct outbox *outbox, size_t payload_bytes)
 {
-    if (payload_bytes > CHUNK_BYTES_MAX)
-        return payload_bytes;
     size_t capacity = CHUNK_BYTES_MIN;
     while (capacity < CHUNK_BYTES_MAX &&
            (capacity < payload_bytes || capacity < outbox->payload_bytes))
@@ -175,19 +178,49 @@ static struct outbox_chunk *chunk_with_room(struct outbox *outbox, size_t payloa
     if (!chunk)
         return NULL;
     *chunk = (struct outbox_chunk){.capacity = (uint32_t)capacity};
-    if (capacity > CHUNK_BYTES_MAX)
-        return chunk; /* its message's own: small ones go on filling the last */
     if (last && last->live_count == 0)
         free(last);
     outbox->chunk_last = chunk;
     return chunk;
 }
 
-static void chunk_release(struct outbox *outbox, struct outbox_chunk *chunk)
+static void payload_release(struct outbox *outbox, const struct outbox_entry *entry)
 {
+    struct outbox_chunk *chunk = entry->chunk;
+    if (!chunk) {
+        free((void *)(uintptr_t)entry->payload);
+        return;
+    }
     assert(chunk->live_count > 0);
     if (--chunk->live_count == 0 && chunk != outbox->chunk_last)
         free(chunk);
+}
+
+/* Where the payload is going to stay; *chunk: of others, too.  NULL when there is no memory. */
+static uint8_t *payload_place(struct outbox *outbox, struct outbox_message *message,
+                              struct outbox_chunk **chunk)
+{
+    *chunk = NULL;
+    if (message->payload_bytes > CHUNK_BYTES_MAX)
+        return message->block ? message->block : malloc(message->payload_bytes);
+    *chunk = chunk_with_room(outbox, message->payload_bytes);
+    if (!*chunk)
+        return NULL;
+    uint8_t *at = (*chunk)->bytes + (*chunk)->used;
+    (*chunk)->used += (uint32_t)message->payload_bytes;
+    (*chunk)->live_count++;
+    return at;
+}
+
+static void payload_put(struct outbox_message *message, uint8_t *at)
+{
+    size_t bytes = message->payload_bytes;
+    if (message->mask_key)
+        mask_copy(at, message->payload, bytes, message->mask_key, 0);
+    else if (at != message->payload && bytes > 0)
+        memcpy(at, message->payload, bytes);
+    if (at == message->block)
+        message->block = NULL; /* it is ours now */
 }
 
 /* ---- in and out --------------------------------------------------------------------------- */
@@ -218,10 +251,11 @@ bool outbox_would_be_full(const struct outbox *outbox, size_t payload_bytes)
             !budget_has_room(outbox->budget, outbox_cost(payload_bytes)));
 }
 
-enum outbox_result outbox_push(struct outbox *outbox, enum frame_opcode opcode,
-                               const uint8_t *payload, size_t payload_bytes)
+enum outbox_result outbox_push(struct outbox *outbox, struct outbox_message *message)
 {
-    assert(opcode == FRAME_TEXT || opcode == FRAME_BINARY);
+    size_t payload_bytes = message->payload_bytes;
+    assert(message->opcode == FRAME_TEXT || message->opcode == FRAME_BINARY);
+    assert(!message->block || message->payload == message->block);
     if (outbox_is_too_big(outbox, payload_bytes))
         return OUTBOX_ERR_TOO_BIG;
     if (outbox_is_full_for(outbox, payload_bytes))
@@ -233,20 +267,16 @@ enum outbox_result outbox_push(struct outbox *outbox, enum frame_opcode opcode,
     }
     if (outbox->entry_count == outbox->entry_capacity && !outbox_grow(outbox))
         return OUTBOX_ERR_MEMORY;
-    struct outbox_chunk *chunk = chunk_with_room(outbox, payload_bytes);
-    if (!chunk)
+    struct outbox_chunk *chunk;
+    uint8_t *at = payload_place(outbox, message, &chunk);
+    if (!at)
         return OUTBOX_ERR_MEMORY;
-
-    uint8_t *at = chunk->bytes + chunk->used;
-    if (payload_bytes > 0)
-        memcpy(at, payload, payload_bytes);
-    chunk->used += (uint32_t)payload_bytes;
-    chunk->live_count++;
+    payload_put(message, at);
     *outbox_entry_of(outbox, outbox->first_sequence + outbox->entry_count++) =
         (struct outbox_entry){.payload = at,
                               .chunk = chunk,
                               .payload_bytes = (uint32_t)payload_bytes,
-                              .opcode = (uint8_t)opcode};
+                              .opcode = (uint8_t)message->opcode};
     outbox->payload_bytes += payload_bytes;
     budget_take(outbox->budget, cost);
     outbox_assert(outbox);
@@ -261,7 +291,7 @@ static void outbox_pop(struct outbox *outbox)
         outbox->next_sequence++;
     outbox->payload_bytes -= entry->payload_bytes;
     budget_give(outbox->budget, outbox_cost(entry->payload_bytes));
-    chunk_release(outbox, entry->chunk);
+    payload_release(outbox, entry);
     outbox->entry_first = (outbox->entry_first + 1) & (outbox->entry_capacity - 1);
     outbox->entry_count--;
     outbox->first_sequence++;
@@ -269,11 +299,11 @@ static void outbox_pop(struct outbox *outbox)
         outbox->written_sequence = outbox->first_sequence;
 }
 
-/* A ring that a backlog has grown is given back when a quarter of it is enough. */
-static void outbox_shrink(struct outbox *outbox)
+/* A ring that a backlog has grown is given back when a quarter of it is enough for needed_count. */
+static void outbox_shrink(struct outbox *outbox, uint32_t needed_count)
 {
     uint32_t capacity = outbox->entry_capacity;
-    while (capacity > ENTRY_CAPACITY_MIN && outbox->entry_count <= capacity / 4)
+    while (capacity > ENTRY_CAPACITY_MIN && needed_count <= capacity / 4)
         capacity /= 2;
     if (capacity != outbox->entry_capacity)
         (void)outbox_resize(outbox, capacity); /* without memory for it, it stays as it is */
@@ -340,9 +370,10 @@ uint32_t outbox_acknowledge(struct outbox *outbox, uint64_t sequence)
     assert(sequence < outbox->next_sequence); /* our own barrier covers what was sent, and ... */
     assert(outbox_entry_of(outbox, sequence)->end_offset > 0); /* ... wholly encoded */
     uint32_t count = 0;
+    uint32_t count_before = outbox->entry_count; /* as many gather again until the next Pong */
     for (; outbox->first_sequence <= sequence; count++)
         outbox_pop(outbox);
-    outbox_shrink(outbox);
+    outbox_shrink(outbox, count_before);
     outbox_assert(outbox);
     return count;
 }
@@ -380,7 +411,7 @@ bool outbox_drop_oldest(struct outbox *outbox, uint64_t *payload_bytes)
         return false;
     *payload_bytes = outbox_entry_of(outbox, outbox->first_sequence)->payload_bytes;
     outbox_pop(outbox);
-    outbox_shrink(outbox);
+    outbox_shrink(outbox, outbox->entry_count);
     outbox_assert(outbox);
     return true;
 }
@@ -391,7 +422,7 @@ uint32_t outbox_drop_all(struct outbox *outbox, uint64_t *payload_bytes)
     *payload_bytes = outbox->payload_bytes;
     while (outbox->entry_count > 0)
         outbox_pop(outbox);
-    outbox_shrink(outbox);
+    outbox_shrink(outbox, 0);
     outbox_assert(outbox);
     return count;
 }

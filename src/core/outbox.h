@@ -7,9 +7,11 @@
  *     [ exposed: some server may have it ][ sent on this connection ][ waiting ]
  *     ^ first_sequence                      ^ next_sequence to send       ^ end
  *
- * A message is copied in once and stays at its address until it leaves.  Payloads are plain
- * (unmasked, uncompressed).  Memory comes in chunks that are given back as their last message
- * leaves; an empty outbox keeps one chunk (1 to 16 KiB) and a ring of 16 until outbox_trim().
+ * A message is copied in once, or taken over where it is a large block of its own, and stays at
+ * its address until it leaves.  Payloads are plain (unmasked, uncompressed).  Memory comes in
+ * chunks that are given back as their last message leaves.  The ring has room for what waited when
+ * the last acknowledgement came, so that a steady stream never copies it.  An empty outbox keeps
+ * it, and one chunk (1 to 16 KiB), until outbox_trim().
  */
 #ifndef WSKEEP_CORE_OUTBOX_H
 #define WSKEEP_CORE_OUTBOX_H
@@ -31,11 +33,22 @@ enum outbox_result {
 /* What one message costs besides its payload, in the budget. */
 enum { OUTBOX_OVERHEAD_BYTES = 48 };
 
+/* A message on its way in. */
+struct outbox_message {
+    enum frame_opcode opcode; /* FRAME_TEXT or FRAME_BINARY */
+    const uint8_t *payload;   /* the caller's; NULL is allowed when it is empty */
+    size_t payload_bytes;
+    const uint8_t *mask_key; /* 4 bytes: the payload is as it came, masked; NULL: it is plain */
+    uint8_t *block;          /* of malloc(), with the payload at its front and little besides: the
+                                outbox may take it over instead of a copy, and sets this to NULL
+                                then; NULL: there is none */
+};
+
 struct outbox_chunk;
 
 struct outbox_entry {
-    const uint8_t *payload; /* never NULL, even when empty */
-    struct outbox_chunk *chunk;
+    const uint8_t *payload;     /* never NULL, even when empty */
+    struct outbox_chunk *chunk; /* NULL: payload is a block of its own */
     uint64_t end_offset; /* in the byte stream of the current connection: after its last byte;
                             0 until it was encoded there */
     uint32_t payload_bytes;
@@ -68,9 +81,8 @@ void outbox_clear(struct outbox *outbox);
 /* A reload: lower limits stop new messages, never drop old ones. */
 void outbox_set_limits(struct outbox *outbox, uint32_t entry_count_max, uint64_t payload_bytes_max);
 
-/* Copy a message in at the end. */
-enum outbox_result outbox_push(struct outbox *outbox, enum frame_opcode opcode,
-                               const uint8_t *payload, size_t payload_bytes);
+/* Copy a message in at the end, unmasked; or take it over. */
+enum outbox_result outbox_push(struct outbox *outbox, struct outbox_message *message);
 
 /* True while outbox_push() of so many bytes would say OUTBOX_FULL. */
 bool outbox_would_be_full(const struct outbox *outbox, size_t payload_bytes);

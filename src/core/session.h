@@ -288,8 +288,7 @@ void session_sent(struct session *session, const struct session_send *send, uint
 
 /* ---- the client --------------------------------------------------------------------------- */
 
-enum session_take session_client_message(struct session *session, enum frame_opcode opcode,
-                                         const uint8_t *payload, size_t payload_bytes,
+enum session_take session_client_message(struct session *session, struct outbox_message *message,
                                          uint64_t now_ms, struct session_actions *actions);
 
 void session_client_close(struct session *session, const struct close_frame *close, uint64_t now_ms,

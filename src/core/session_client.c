@@ -140,14 +140,13 @@ void session_client_starves(struct session *session, bool starves, uint64_t now_
 
 /* `overflow: drop-oldest`: make room, as long as the oldest is not in the middle of its frame. */
 static enum outbox_result session_push_over_oldest(struct session *session,
-                                                   enum frame_opcode opcode, const uint8_t *payload,
-                                                   size_t payload_bytes,
+                                                   struct outbox_message *message,
                                                    struct session_actions *actions)
 {
     uint64_t dropped_bytes;
     while (outbox_drop_oldest(&session->outbox, &dropped_bytes)) {
         session_give_up(session, 1, dropped_bytes, CAUSE_OVERFLOW, actions);
-        enum outbox_result result = outbox_push(&session->outbox, opcode, payload, payload_bytes);
+        enum outbox_result result = outbox_push(&session->outbox, message);
         if (result != OUTBOX_FULL)
             return result;
     }
@@ -166,19 +165,19 @@ static enum session_take session_refuse_message(struct session *session, uint16_
     return SESSION_IGNORED;
 }
 
-enum session_take session_client_message(struct session *session, enum frame_opcode opcode,
-                                         const uint8_t *payload, size_t payload_bytes,
+enum session_take session_client_message(struct session *session, struct outbox_message *message,
                                          uint64_t now_ms, struct session_actions *actions)
 {
+    size_t payload_bytes = message->payload_bytes;
     actions->any = false;
     if (session->client != SESSION_CLIENT_OPEN && session->client != SESSION_CLIENT_CLOSED)
         return SESSION_IGNORED;
 
     enum settings_overflow overflow = session->settings->overflow;
-    enum outbox_result result = outbox_push(&session->outbox, opcode, payload, payload_bytes);
+    enum outbox_result result = outbox_push(&session->outbox, message);
     if (result == OUTBOX_FULL && overflow == OVERFLOW_DROP_OLDEST &&
         session_can_push_over_oldest(session, payload_bytes))
-        result = session_push_over_oldest(session, opcode, payload, payload_bytes, actions);
+        result = session_push_over_oldest(session, message, actions);
     switch (result) {
     case OUTBOX_OK:
         session_set_client_full(session, false, 0, now_ms);

@@ -145,16 +145,18 @@ bool session_send_next(struct session *session, uint64_t now_ms, struct session_
         return session_send_close(session, send);
     if (session->state != SESSION_OPEN)
         return false;
-    bool due = now_ms >= session_ping_deadline_ms(session);
-    if (session->ping_now || (due && session_ping_is_urgent(session))) {
+    bool wants_ping = true;
+    if (session->ping_now ||
+        (session_ping_is_urgent(session) && now_ms >= session_ping_deadline_ms(session))) {
         if (session_send_ping(session, now_ms, send))
             return true;
-        due = false;
+        wants_ping = false;
     }
 
     struct outbox_entry *entry = session_next_message(session);
     if (!entry) /* everything that may go went: one Ping covers it all */
-        return due && session_send_ping(session, now_ms, send);
+        return wants_ping && now_ms >= session_ping_deadline_ms(session) &&
+               session_send_ping(session, now_ms, send);
     if (entry->exposed)
         session->counters.repeated++;
     send->kind = SESSION_SEND_MESSAGE;

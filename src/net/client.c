@@ -163,6 +163,7 @@ void client_do_answer(struct net_session *net)
     const struct client_request *request = client->request;
     const char *subprotocol = request->has_offer ? net->core.subprotocol : NULL;
     message_reader_init(&client->reader, true, &net->config->client.limits);
+    message_reader_leave_masked(&client->reader);
     struct client_arrival *arrival = client->arrival;
     if (arrival->has_deflate)
         client->compression = compression_new(&client->reader, &arrival->deflate, true);

@@ -4,16 +4,29 @@
 #include "net/client_private.h"
 #include "net/client_room.h"
 #include "net/relay.h"
+#include "proto/mask.h"
 
-static enum session_take offer(struct net_session *net, enum frame_opcode opcode,
-                               const uint8_t *payload, size_t payload_bytes)
+static enum session_take offer(struct net_session *net, struct outbox_message *offered)
 {
     struct session_actions actions;
-    enum session_take take = session_client_message(&net->core, opcode, payload, payload_bytes,
-                                                    relay_now(net), &actions);
+    bool had_block = offered->block != NULL;
+    enum session_take take = session_client_message(&net->core, offered, relay_now(net), &actions);
+    if (had_block && !offered->block) /* before anything can end the client, and its reader */
+        message_reader_lose_block(&net->client.reader);
     if (actions.any)
         relay_act(net, &actions);
     return take;
+}
+
+/* As the reader has handed it out. */
+static enum session_take offer_fresh(struct net_session *net, const struct message *message)
+{
+    struct outbox_message offered = {.opcode = message->opcode,
+                                     .payload = message->payload,
+                                     .payload_bytes = message->payload_bytes,
+                                     .mask_key = message->is_masked ? message->mask_key : NULL,
+                                     .block = message->block};
+    return offer(net, &offered);
 }
 
 /* It has no room now: it is kept with what was read behind it, and no more is read. */
@@ -21,6 +34,10 @@ static void keep(struct net_session *net, const struct message *message, const u
                  size_t rest_bytes)
 {
     struct client *client = &net->client;
+    if (message->is_masked) { /* in the buffer that data was read into: ours to change */
+        uint8_t *payload = (uint8_t *)(uintptr_t)message->payload;
+        mask_copy(payload, payload, message->payload_bytes, message->mask_key, 0);
+    }
     if (!client_kept_refused(&client->kept, &client->reader, message, rest, rest_bytes)) {
         client_reset(net, CAUSE_NO_RESOURCES);
         return;
@@ -53,8 +70,7 @@ static bool feed(struct net_session *net, uint8_t *data, size_t bytes)
         case MESSAGE_DATA:
             client->data_ms = relay_now(net);
             compression_used(client->compression, relay_now(net));
-            if (offer(net, message.opcode, message.payload, message.payload_bytes) !=
-                SESSION_NOT_NOW)
+            if (offer_fresh(net, &message) != SESSION_NOT_NOW)
                 break;
             keep(net, &message, data, bytes);
             return has_pong;
@@ -86,8 +102,9 @@ void client_messages_resume(struct net_session *net)
         return;
     if (kept->has_message) {
         kept->first_sequence = net->core.outbox.first_sequence;
-        if (offer(net, kept->opcode, kept->payload, kept->payload_bytes) == SESSION_NOT_NOW ||
-            client->stage != CLIENT_OPEN)
+        struct outbox_message offered = {
+            .opcode = kept->opcode, .payload = kept->payload, .payload_bytes = kept->payload_bytes};
+        if (offer(net, &offered) == SESSION_NOT_NOW || client->stage != CLIENT_OPEN)
             return;
         kept->has_message = false;
     }

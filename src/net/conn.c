@@ -174,13 +174,20 @@ void conn_drop_unsent(struct conn *conn)
         want(conn, READINESS_WRITE, false);
 }
 
+static ssize_t hand_to_kernel(int fd, struct iovec *pieces, int count)
+{
+    if (count == 1) /* nearly always, and the kernel has less to look at */
+        return send(fd, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL);
+    const struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)count};
+    return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
 /* Returns the bytes that the kernel took; 0 when it takes none now, or failed. */
 static size_t write_pieces(struct conn *conn, struct iovec *pieces, int count)
 {
-    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)count};
     ssize_t done;
     do
-        done = sendmsg(conn->watched.fd, &message, MSG_NOSIGNAL);
+        done = hand_to_kernel(conn->watched.fd, pieces, count);
     while (done < 0 && errno == EINTR);
     if (done >= 0) {
         if (!conn->tls)

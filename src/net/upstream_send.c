@@ -22,7 +22,7 @@ static size_t encode_control(struct net_session *net, enum frame_opcode opcode,
 {
     struct frame_header header = {
         .fin = true, .masked = true, .opcode = opcode, .payload_bytes = payload_bytes};
-    chance_fill(&net->worker->chance, header.mask_key, sizeof(header.mask_key));
+    chance_mask_key(&net->worker->chance, header.mask_key);
     size_t header_bytes = frame_header_encode(&header, out);
     mask_copy(out + header_bytes, payload, payload_bytes, header.mask_key, 0);
     return header_bytes + payload_bytes;
@@ -111,7 +111,7 @@ static size_t encode_header(struct net_session *net, uint8_t *out)
                                   .masked = true,
                                   .opcode = sending->opcode,
                                   .payload_bytes = sending->payload_bytes};
-    chance_fill(&net->worker->chance, header.mask_key, sizeof(header.mask_key));
+    chance_mask_key(&net->worker->chance, header.mask_key);
     memcpy(sending->mask_key, header.mask_key, sizeof(sending->mask_key));
     sending->payload_done = 0;
     sending->stage = UPSTREAM_SEND_ENCODING;

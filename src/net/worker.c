@@ -24,12 +24,10 @@ static int64_t asleep(uint64_t now_ms)
     return (int64_t)now_ms - (int64_t)clock_ms(CLOCK_MONOTONIC);
 }
 
-uint64_t worker_now(struct worker *worker)
+uint64_t worker_read_clock(struct worker *worker)
 {
-    if (!worker->now_is_read) {
-        worker->now_ms = clock_ms(CLOCK_BOOTTIME);
-        worker->now_is_read = true;
-    }
+    worker->now_ms = clock_ms(CLOCK_BOOTTIME);
+    worker->now_is_read = true;
     return worker->now_ms;
 }
 
@@ -41,6 +39,12 @@ static void on_timer(evutil_socket_t fd, short what, void *argument)
     (void)what;
     if (read(fd, &count, sizeof(count)) > 0)
         worker->timer_armed_ms = TIMERS_NEVER;
+}
+
+static void on_heap_timer(struct timer *timer)
+{
+    struct worker *worker = container_of(timer, struct worker, heap.timer);
+    heap_watch_look(&worker->heap, worker_now(worker));
 }
 
 static void arm(struct worker *worker)
@@ -83,6 +87,7 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
                               .timer_armed_ms = TIMERS_NEVER};
     chance_init(&worker->chance);
     timers_init(&worker->timers);
+    bool has_heap_watch = heap_watch_init(&worker->heap, &worker->timers, on_heap_timer);
     LIST_INIT(&worker->sessions);
     LIST_INIT(&worker->lingerings);
     STAILQ_INIT(&worker->touched);
@@ -108,7 +113,7 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
         worker->secrets = secrets_new(worker->base);
     worker->tls = tls_worker_new();
     if (!worker->resolver || !worker->secrets || !worker->tls || !worker->receive_buffer ||
-        !worker->send_buffer || worker->timer_fd < 0 || worker->spare_fd < 0 ||
+        !worker->send_buffer || worker->timer_fd < 0 || worker->spare_fd < 0 || !has_heap_watch ||
         !readiness_init(&worker->readiness, worker->base))
         goto fail;
     event_assign(&worker->timer_event, worker->base, worker->timer_fd, EV_READ | EV_PERSIST,
@@ -132,6 +137,7 @@ void worker_clear(struct worker *worker)
     resolver_free(worker->resolver);
     tls_worker_free(worker->tls);
     secrets_free(worker->secrets);
+    heap_watch_clear(&worker->heap);
     timers_clear(&worker->timers);
     network_clear(&worker->network);
     free(worker->receive_buffer);
@@ -197,6 +203,14 @@ static void run_timers(struct worker *worker)
         timer->run(timer);
 }
 
+static void note_heap(struct worker *worker)
+{
+    const struct budget *budget = &worker->budget;
+    uint64_t used_bytes = budget->bytes + budget_held_bytes(budget) +
+                          (uint64_t)worker->session_count * HEAP_SESSION_BYTES;
+    heap_watch_note(&worker->heap, used_bytes, worker->now_ms);
+}
+
 void worker_run(struct worker *worker, bool (*turn_ended)(void *context), void *context)
 {
     while (!worker->is_stopping) {
@@ -209,6 +223,7 @@ void worker_run(struct worker *worker, bool (*turn_ended)(void *context), void *
         run_timers(worker);
         relay_flush_all(worker);
         relay_free_dead(worker);
+        note_heap(worker);
         if (turn_ended && turn_ended(context))
             return;
         arm(worker);

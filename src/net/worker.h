@@ -21,6 +21,7 @@
 #include "net/chance.h"
 #include "net/conn_tls.h"
 #include "net/gather.h"
+#include "net/heap.h"
 #include "net/network.h"
 #include "net/pool.h"
 #include "net/readiness.h"
@@ -52,6 +53,7 @@ struct worker {
     struct event_base *base;
     struct log *log;
     struct budget budget; /* memory_max, of this worker's sessions */
+    struct heap_watch heap;
     struct chance chance;
     struct timers timers;
     struct pool *pool;
@@ -111,7 +113,13 @@ void worker_stop(struct worker *worker);
 bool worker_lend_spare(struct worker *worker);
 void worker_restore_spare(struct worker *worker);
 
+/* Ask the clock. */
+uint64_t worker_read_clock(struct worker *worker);
+
 /* CLOCK_BOOTTIME in milliseconds: the same all through a turn. */
-uint64_t worker_now(struct worker *worker);
+static inline uint64_t worker_now(struct worker *worker)
+{
+    return worker->now_is_read ? worker->now_ms : worker_read_clock(worker);
+}
 
 #endif

@@ -9,6 +9,7 @@
 
 enum {
     BUFFER_BYTES_MIN = 4096,
+    BLOCK_SPARE_PART = 8, /* more than that of a buffer to spare: it is no block to keep */
     INFLATED_BYTES_SMALL = 64 * 1024,
     DEFLATED_EXCESS_BYTES = 64 * 1024 /* blocks that stand for nothing, in a small message */
 };
@@ -60,6 +61,11 @@ static struct frame_rules frame_rules(const struct message_reader *reader)
                                 .payload_bytes_max = reader->may_be_deflated
                                                          ? deflated_bytes_max(reader)
                                                          : reader->message_bytes_max};
+}
+
+void message_reader_leave_masked(struct message_reader *reader)
+{
+    reader->leaves_masked = true;
 }
 
 bool message_reader_inflate(struct message_reader *reader, unsigned window_bits, bool keeps_context)
@@ -149,6 +155,13 @@ bool message_reader_holds(const struct message_reader *reader, const struct mess
 {
     return message->payload_bytes == 0 ||
            (reader->part && message->payload == reader->part->buffer);
+}
+
+void message_reader_lose_block(struct message_reader *reader)
+{
+    assert(reader->part && part_is_idle(reader->part) && reader->part->buffer);
+    reader->part->buffer = NULL;
+    buffer_free(reader->part);
 }
 
 size_t message_reader_heap_bytes(const struct message_reader *reader)
@@ -302,30 +315,38 @@ static enum message_event give_control(struct message_reader *reader, enum frame
     return MESSAGE_CLOSE;
 }
 
-static enum message_event give_message(struct message_reader *reader, const uint8_t *payload,
-                                       size_t payload_bytes, struct message *message)
+/* Of the message in parts: it is whole. */
+static enum message_event give_message(struct message_reader *reader, struct message *message)
 {
+    static const uint8_t nothing[1];
     struct message_part *part = reader->part;
+    size_t spare_bytes = part->buffer_capacity - part->buffer_bytes;
     if (part->message_text && !utf8_is_complete(&part->utf8))
         return fail(reader, CLOSE_INVALID_DATA, "text is not UTF-8", message);
     part->in_message = false;
     message->opcode = part->message_opcode;
-    message->payload = payload;
-    message->payload_bytes = payload_bytes;
+    message->payload = part->buffer ? part->buffer : nothing;
+    message->payload_bytes = part->buffer_bytes;
+    message->is_masked = false;
+    message->block = spare_bytes <= part->buffer_capacity / BLOCK_SPARE_PART ? part->buffer : NULL;
     return MESSAGE_DATA;
 }
 
-/* The common case: a message in one frame, all of it here.  Unmasked where it stands. */
-static enum message_event give_whole(struct message_reader *reader,
-                                     const struct frame_header *header, uint8_t *payload,
+/* The common case: a message in one frame, all of it here.  Unmasked where it stands, if at all. */
+static enum message_event give_whole(struct message_reader *reader, enum frame_opcode opcode,
+                                     const uint8_t *mask_key, uint8_t *payload, size_t bytes,
                                      struct message *message)
 {
-    size_t bytes = (size_t)header->payload_bytes;
-    if (reader->is_masked)
-        mask_copy(payload, payload, bytes, header->mask_key, 0);
-    if (header->opcode == FRAME_TEXT && !utf8_is_valid(payload, bytes))
+    bool is_text = opcode == FRAME_TEXT;
+    message->is_masked = reader->is_masked && reader->leaves_masked && !is_text;
+    if (message->is_masked)
+        memcpy(message->mask_key, mask_key, sizeof(message->mask_key));
+    else if (reader->is_masked)
+        mask_copy(payload, payload, bytes, mask_key, 0);
+    if (is_text && !utf8_is_valid(payload, bytes))
         return fail(reader, CLOSE_INVALID_DATA, "text is not UTF-8", message);
-    message->opcode = header->opcode;
+    message->opcode = opcode;
+    message->block = NULL;
     message->payload = payload;
     message->payload_bytes = bytes;
     return MESSAGE_DATA;
@@ -373,8 +394,7 @@ static enum message_event read_part(struct message_reader *reader, const uint8_t
     part->in_frame = false;
     if (!part->header.fin)
         return MESSAGE_NEED_MORE;
-    static const uint8_t nothing[1];
-    return give_message(reader, part->buffer ? part->buffer : nothing, part->buffer_bytes, message);
+    return give_message(reader, message);
 }
 
 /*
@@ -459,7 +479,7 @@ static enum message_event read_deflated(struct message_reader *reader, uint8_t *
     event = inflate_on(reader, NULL, 0, true, message);
     if (event != MESSAGE_NEED_MORE)
         return event;
-    return give_message(reader, part->buffer, part->buffer_bytes, message);
+    return give_message(reader, message);
 }
 
 static void skip_data(struct message_reader *reader, size_t data_bytes, size_t *taken)
@@ -493,7 +513,7 @@ static enum message_event read_payload(struct message_reader *reader, uint8_t *d
     *taken = (size_t)part->frame_left;
     part->in_frame = false;
     part->in_message = false;
-    return give_whole(reader, &part->header, data, message);
+    return give_whole(reader, part->header.opcode, part->header.mask_key, data, *taken, message);
 }
 
 /* One header, when none is being read.  MESSAGE_NEED_MORE with in_frame set: it is here. */
@@ -528,6 +548,34 @@ static bool is_easy(const struct message_reader *reader, const struct frame_head
            header->payload_bytes <= reader->message_bytes_max && !reader->skips_data;
 }
 
+/*
+ * What nearly every frame is: FIN, text or binary, under 64 KiB, all of it here.  Nothing is under
+ * way.  False: it is something else, and was not judged.
+ */
+static inline bool read_plain(struct message_reader *reader, uint8_t *data, size_t data_bytes,
+                              size_t *taken, enum message_event *event, struct message *message)
+{
+    if (data_bytes < 2 || (data[0] != (0x80 | FRAME_TEXT) && data[0] != (0x80 | FRAME_BINARY)) ||
+        data[1] >> 7 != reader->is_masked || reader->skips_data)
+        return false;
+    size_t bytes = data[1] & 0x7f;
+    size_t at = 2;
+    if (bytes == 126 && data_bytes >= 4) {
+        bytes = (size_t)data[2] << 8 | data[3];
+        at = 4;
+    }
+    bool is_shortest = at == 2 ? bytes < 126 : bytes > 125;
+    const uint8_t *mask_key = data + at;
+    at += reader->is_masked ? 4 : 0;
+    if (!is_shortest || data_bytes < at || bytes > data_bytes - at ||
+        bytes > reader->message_bytes_max)
+        return false;
+    *taken = at + bytes;
+    *event = give_whole(reader, (enum frame_opcode)(data[0] & 0x0f), mask_key, data + at, bytes,
+                        message);
+    return true;
+}
+
 /* Nothing is under way, and nothing is kept: a frame that is whole here.  MESSAGE_NEED_MORE with
  * nothing taken: this one is not, or has to be kept for other reasons. */
 static enum message_event read_frame(struct message_reader *reader, uint8_t *data,
@@ -550,7 +598,7 @@ static enum message_event read_frame(struct message_reader *reader, uint8_t *dat
     uint8_t *payload = data + header_bytes;
     *taken = header_bytes + bytes;
     if (!frame_opcode_is_control(header.opcode))
-        return give_whole(reader, &header, payload, message);
+        return give_whole(reader, header.opcode, header.mask_key, payload, bytes, message);
     if (reader->is_masked)
         mask_copy(payload, payload, bytes, header.mask_key, 0);
     return give_control(reader, header.opcode, payload, bytes, message);
@@ -575,8 +623,12 @@ enum message_event message_read(struct message_reader *reader, uint8_t *data, si
                                 size_t *consumed, struct message *message)
 {
     size_t at = 0;
+    enum message_event first;
     if (reader->part && part_is_idle(reader->part) && !reader->skips_data)
         part_free(reader); /* it held the message that was handed out last */
+    if (!reader->part && !reader->failed &&
+        read_plain(reader, data, data_bytes, consumed, &first, message))
+        return first;
     while (has_to_go_on(reader, data_bytes - at)) {
         size_t taken = 0;
         enum message_event event;

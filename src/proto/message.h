@@ -38,6 +38,10 @@ struct message {
     const uint8_t *payload; /* valid until the next call on the reader, or until the caller's
                                buffer changes, whichever is first */
     size_t payload_bytes;
+    bool is_masked; /* after message_reader_leave_masked(): the payload is as it came */
+    uint8_t mask_key[4];
+    uint8_t *block; /* the heap buffer whose front the payload is, with little besides: see
+                       message_reader_lose_block(); NULL: there is none */
     struct close_frame close; /* MESSAGE_CLOSE: what arrived; MESSAGE_ERROR: code, and a reason
                                  in words, both fit to be sent */
 };
@@ -52,6 +56,7 @@ struct message_reader {
     uint32_t fragment_count_max;
     bool is_masked : 1;
     bool may_be_deflated : 1;
+    bool leaves_masked : 1;
     bool skips_data : 1;
     bool failed : 1; /* an error was reported, or a Close: nothing more comes out */
 };
@@ -59,6 +64,10 @@ struct message_reader {
 /* masked: true when the peer is a client.  Starts at the first byte after the handshake. */
 void message_reader_init(struct message_reader *reader, bool masked,
                          const struct message_limits *limits);
+
+/* Whoever takes the messages copies them anyway: binary ones that come in one piece are handed out
+ * masked, so that one pass over them is enough. */
+void message_reader_leave_masked(struct message_reader *reader);
 
 /* permessage-deflate was negotiated: any message may be deflated from now on.  The arguments are
  * those of deflate_reader_init().  False when there is no memory: nothing has changed then. */
@@ -99,6 +108,9 @@ bool message_reader_is_idle(const struct message_reader *reader);
 /* True when the payload of the message that was handed out last lies in the reader's buffer, or is
  * empty; false when it lies in the caller's. */
 bool message_reader_holds(const struct message_reader *reader, const struct message *message);
+
+/* The block of the message that was handed out last is the caller's now, to be given to free(). */
+void message_reader_lose_block(struct message_reader *reader);
 
 /* Heap bytes held now for the payload of a message, for memory accounting. */
 size_t message_reader_heap_bytes(const struct message_reader *reader);

@@ -259,6 +259,7 @@ int daemon_run(struct daemon *daemon, const struct options *options, const struc
                 .fd_is_journal = log_is_journal_stream(STDERR_FILENO, getenv("JOURNAL_STREAM"))}};
     TAILQ_INIT(&daemon->links);
     raise_descriptor_limit();
+    heap_init();
     event_set_log_callback(ignore); /* what it warns of comes back as a result, and is logged */
     (void)signal(SIGPIPE, SIG_IGN); /* standard error may be a pipe that nobody reads any more */
 

@@ -270,7 +270,18 @@ static void arrive(struct message_reader *reader, const uint8_t *data, size_t by
         event = message_read(reader, piece + at, bytes - at, &consumed, &message);
         expect(consumed <= bytes - at);
         expect(event != MESSAGE_NEED_MORE || consumed == bytes - at);
+        if (event == MESSAGE_DATA && message.is_masked) {
+            uint8_t *payload = (uint8_t *)(uintptr_t)message.payload;
+            expect(payload >= piece && payload + message.payload_bytes <= piece + bytes);
+            for (size_t i = 0; i < message.payload_bytes; i++)
+                payload[i] ^= message.mask_key[i % 4];
+        }
         hear_event(heard, event, &message);
+        if (event == MESSAGE_DATA && message.block) {
+            expect(message.payload == message.block && !message.is_masked);
+            message_reader_lose_block(reader);
+            free(message.block);
+        }
         at += consumed;
     } while (event != MESSAGE_NEED_MORE);
     free(piece);
@@ -301,6 +312,8 @@ static void read_split(const uint8_t *data, size_t bytes, const struct rules *ru
     if (rules->terms.has_deflate)
         expect(
             message_reader_inflate(&reader, rules->terms.window_bits, rules->terms.keeps_context));
+    if (split == SPLIT_RANDOM && round % 2 != 0)
+        message_reader_leave_masked(&reader);
     for (size_t at = 0; at < bytes;) {
         size_t left = bytes - at;
         size_t piece = split == SPLIT_NONE    ? left

@@ -126,8 +126,8 @@ enum session_take world_offer(struct world *world, enum frame_opcode opcode, con
     uint64_t given_up = session->counters.given_up;
     if (world->taken_count == WORLD_TAKEN_MAX)
         return SESSION_IGNORED;
-    enum session_take take =
-        session_client_message(session, opcode, payload, bytes, world->now_ms, &actions);
+    struct outbox_message message = {.opcode = opcode, .payload = payload, .payload_bytes = bytes};
+    enum session_take take = session_client_message(session, &message, world->now_ms, &actions);
     if (take == SESSION_TAKEN)
         world->taken[world->taken_count++] = (struct world_message){
             .payload = fuzz_copy(payload, bytes), .bytes = bytes, .opcode = opcode};

@@ -190,7 +190,7 @@ def test_failed_write_upstream_ends_the_connection(scene: Scene, error: str) -> 
     client = scene.raw_client(kept.port)
     client.handshake()
     kept.wait_open(server)
-    tracer = attach(kept.daemon.process.pid, f"sendmsg:error={error}:when=1")
+    tracer = attach(kept.daemon.process.pid, f"sendto,sendmsg:error={error}:when=1")
     client.send_text(numbered(1))
     let_time_pass(0.5)
     detach(tracer)

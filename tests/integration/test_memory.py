@@ -459,6 +459,9 @@ def test_quiet_pairs_cost_little_also_after_a_burst(scene: Scene) -> None:
 
     clients = open_pairs(WARM_PAIRS)
     wait_until(lambda: all_are_open(WARM_PAIRS), kept.daemon.tail)
+    for number, client in enumerate(clients):
+        client.send_text(numbered(number, 500))
+    wait_until(lambda: len(server.numbers_seen) == WARM_PAIRS, kept.daemon.tail)
     before = kept.daemon.resident_bytes
     clients += open_pairs(PAIRS)
     wait_until(lambda: all_are_open(WARM_PAIRS + PAIRS), kept.daemon.tail)
@@ -467,3 +470,30 @@ def test_quiet_pairs_cost_little_also_after_a_burst(scene: Scene) -> None:
         client.send_text(numbered(number, 500))
     wait_until(lambda: len(server.numbers_seen) == len(clients), kept.daemon.tail)
     wait_until(lambda: pair_bytes() <= PAIR_BYTES_MAX, lambda: f"{pair_bytes():.0f} bytes a pair")
+
+
+@pytest.mark.skipif(is_sanitized(), reason="resident memory is the sanitizer's")
+@pytest.mark.parametrize("size", [1000, 65536, MIB])
+def test_memory_goes_back_to_the_system_after_a_burst(scene: Scene, size: int) -> None:
+    """32 MiB waited in the outbox; a while after they left, the daemon is as small as before."""
+    may_read = threading.Event()
+
+    def script(connection: RawServerConnection) -> None:
+        connection.upgrade()
+        may_read.wait(60)
+        connection.serve_to_end(answer_pings)
+
+    server = scene.raw_server(script)
+    kept = scene.keep(server.url, delivery={"max_bytes": "64MiB"})
+    client = scene.raw_client(kept.port)
+    client.handshake()
+    before = kept.daemon.resident_bytes
+    message = encode(BINARY, bytes(size), masked=True, key=KEY)
+    for _ in range(32 * MIB // size):
+        client.write(message)
+    wait_until(lambda: kept.daemon.resident_bytes > before + 24 * MIB, "an outbox of 32 MiB")
+    may_read.set()
+    wait_until(
+        lambda: kept.daemon.resident_bytes < before + 4 * MIB,
+        lambda: f"{(kept.daemon.resident_bytes - before) / MIB:.1f} MiB to go back",
+    )

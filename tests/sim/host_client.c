@@ -125,9 +125,11 @@ static void host_offer(struct world *world, const struct pipe_frame *frame)
     world_payload_stamp(world, frame->number, frame->bytes);
     world->ledger.event_number = frame->number;
     ledger_before(world, EVENT_CLIENT_MESSAGE);
+    struct outbox_message message = {.opcode = frame->number % 3 ? FRAME_TEXT : FRAME_BINARY,
+                                     .payload = world->payload,
+                                     .payload_bytes = frame->bytes};
     enum session_take take =
-        session_client_message(&world->session, frame->number % 3 ? FRAME_TEXT : FRAME_BINARY,
-                               world->payload, frame->bytes, world_clock_ms(world), &actions);
+        session_client_message(&world->session, &message, world_clock_ms(world), &actions);
     if (take == SESSION_NOT_NOW && !host->kept)
         world_count(world, TALLY_NOT_NOW);
     host->kept = take == SESSION_NOT_NOW;

@@ -282,6 +282,58 @@ START_TEST(a_whole_frame_is_handed_out_where_it_stands)
 }
 END_TEST
 
+START_TEST(a_binary_frame_may_be_handed_out_as_it_came)
+{
+    uint8_t data[] = {0x82, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58,  /* 5.7 */
+                      0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58}; /* text */
+    struct message message;
+    size_t consumed;
+    masked = true;
+    start(60, 3);
+    message_reader_leave_masked(&reader);
+    ck_assert_int_eq(message_read(&reader, data, sizeof data, &consumed, &message), MESSAGE_DATA);
+    ck_assert(message.is_masked);
+    ck_assert_mem_eq(message.mask_key, "\x37\xfa\x21\x3d", 4);
+    ck_assert_ptr_eq(message.payload, data + 6);
+    ck_assert_mem_eq(message.payload, "\x7f\x9f\x4d\x51\x58", 5);
+    ck_assert_int_eq(message_read(&reader, data + 11, 11, &consumed, &message), MESSAGE_DATA);
+    ck_assert(!message.is_masked); /* it had to be looked at */
+    ck_assert_mem_eq(message.payload, "Hello", 5);
+}
+END_TEST
+
+START_TEST(what_came_in_parts_is_a_block_that_can_be_taken_over) /* _i: fragments, or one frame */
+{
+    static uint8_t payload[40000];
+    struct message message;
+    size_t consumed;
+    fill(payload, sizeof payload);
+    masked = true;
+    wire_bytes = 0;
+    if (_i == 0)
+        add_frame(0x82, payload, sizeof payload);
+    for (size_t at = 0; _i == 1 && at < sizeof payload; at += 100)
+        add_frame(at == 0 ? 0x02 : at + 100 == sizeof payload ? 0x80 : 0x00, payload + at, 100);
+    start(sizeof payload, 400);
+    message_reader_leave_masked(&reader); /* it has been unmasked on its way to the block */
+    ck_assert_int_eq(message_read(&reader, wire, 20000, &consumed, &message), MESSAGE_NEED_MORE);
+    ck_assert_int_eq(message_read(&reader, wire + 20000, wire_bytes - 20000, &consumed, &message),
+                     MESSAGE_DATA);
+    ck_assert(!message.is_masked);
+    ck_assert_mem_eq(message.payload, payload, sizeof payload);
+    if (_i == 1) { /* it has grown by doubling, to 64 KiB: too much besides */
+        ck_assert_ptr_null(message.block);
+        return;
+    }
+    ck_assert_ptr_eq(message.block, message.payload);
+    message_reader_lose_block(&reader);
+    ck_assert_uint_eq(message_reader_heap_bytes(&reader), 0);
+    message_reader_clear(&reader);
+    ck_assert_mem_eq(message.block, payload, sizeof payload); /* it lives on */
+    free(message.block);
+}
+END_TEST
+
 START_TEST(a_reader_that_skips_data_holds_none_and_finds_the_control_frames)
 {
     masked = true;
@@ -504,6 +556,8 @@ int main(void)
     LOOP(what_cannot_become_right_is_refused_at_once, fast);
     LOOP(a_message_of_any_size_comes_in_pieces_of_any_size, sizes);
     tcase_add_test(tcase, a_whole_frame_is_handed_out_where_it_stands);
+    tcase_add_test(tcase, a_binary_frame_may_be_handed_out_as_it_came);
+    tcase_add_loop_test(tcase, what_came_in_parts_is_a_block_that_can_be_taken_over, 0, 2);
     tcase_add_test(tcase, a_reader_that_skips_data_holds_none_and_finds_the_control_frames);
     tcase_add_test(tcase, a_reader_is_idle_between_messages_and_nowhere_else);
     tcase_add_loop_test(tcase, memory_is_taken_for_what_came_and_not_for_what_was_announced, 0, 2);

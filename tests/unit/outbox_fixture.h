@@ -75,6 +75,51 @@ static inline void setup(void)
         filler[i] = (uint8_t)(i * 7 + (i >> 8));
 }
 
+static inline enum outbox_result push_message(enum frame_opcode opcode, const uint8_t *payload,
+                                              size_t bytes)
+{
+    struct outbox_message message = {.opcode = opcode, .payload = payload, .payload_bytes = bytes};
+    return outbox_push(&outbox, &message);
+}
+
+static inline enum outbox_result push_masked(enum frame_opcode opcode, const uint8_t *payload,
+                                             size_t bytes)
+{
+    static const uint8_t key[4] = {0x37, 0xfa, 0x21, 0x3d};
+    uint8_t *masked = malloc(bytes + 1);
+    ck_assert_ptr_nonnull(masked);
+    for (size_t i = 0; i < bytes; i++)
+        masked[i] = payload[i] ^ key[i % 4];
+    struct outbox_message message = {
+        .opcode = opcode, .payload = masked, .payload_bytes = bytes, .mask_key = key};
+    enum outbox_result result = outbox_push(&outbox, &message);
+    free(masked);
+    return result;
+}
+
+/* In a block that may be taken over.  *taken: it was. */
+static inline enum outbox_result push_block(enum frame_opcode opcode, const uint8_t *payload,
+                                            size_t bytes, bool *taken)
+{
+    bool refuse_all = heap.refuse_all;
+    uint64_t count = heap.malloc_count;
+    heap.refuse_all = false;
+    uint8_t *block = counting_malloc(bytes + 1);
+    heap.refuse_all = refuse_all;
+    heap.malloc_count = count;
+    memcpy(block, payload, bytes);
+    struct outbox_message message = {
+        .opcode = opcode, .payload = block, .payload_bytes = bytes, .block = block};
+    enum outbox_result result = outbox_push(&outbox, &message);
+    *taken = message.block == NULL;
+    ck_assert(result == OUTBOX_OK || !*taken);
+    if (!*taken) {
+        memset(block, 'x', bytes); /* the caller's again */
+        counting_free(block);
+    }
+    return result;
+}
+
 static inline void teardown(void)
 {
     outbox_check(&outbox);

@@ -59,7 +59,19 @@ static void step_push(void)
         bytes = BYTES_MAX / 2;
     uint32_t fill = (uint32_t)chance(BYTES_MAX / 2);
     enum frame_opcode opcode = chance(2) ? FRAME_TEXT : FRAME_BINARY;
-    enum outbox_result got = outbox_push(&outbox, opcode, filler + fill, bytes);
+    enum outbox_result got;
+    bool taken = false;
+    switch (chance(3)) {
+    case 0:
+        got = push_masked(opcode, filler + fill, bytes);
+        break;
+    case 1:
+        got = push_block(opcode, filler + fill, bytes, &taken);
+        break;
+    default:
+        got = push_message(opcode, filler + fill, bytes);
+    }
+    ck_assert(taken == (taken && got == OUTBOX_OK && bytes > CHUNK_BYTES_MAX));
     if (bytes > outbox.payload_bytes_max) {
         ck_assert_int_eq(got, OUTBOX_ERR_TOO_BIG);
     } else if (model.count >= outbox.entry_count_max ||

@@ -7,7 +7,7 @@
 
 static enum outbox_result push(size_t bytes)
 {
-    return outbox_push(&outbox, FRAME_BINARY, filler, bytes);
+    return push_message(FRAME_BINARY, filler, bytes);
 }
 
 static void push_count(unsigned count, size_t bytes)
@@ -49,9 +49,9 @@ END_TEST
 START_TEST(a_message_is_copied_in_and_keeps_its_kind)
 {
     uint8_t text[] = "hello";
-    ck_assert_int_eq(outbox_push(&outbox, FRAME_TEXT, text, 5), OUTBOX_OK);
+    ck_assert_int_eq(push_message(FRAME_TEXT, text, 5), OUTBOX_OK);
     memset(text, 'x', sizeof text); /* the caller's buffer is free again */
-    ck_assert_int_eq(outbox_push(&outbox, FRAME_BINARY, filler, 3), OUTBOX_OK);
+    ck_assert_int_eq(push_message(FRAME_BINARY, filler, 3), OUTBOX_OK);
     const struct outbox_entry *entry = outbox_next(&outbox);
     ck_assert_int_eq(entry->opcode, FRAME_TEXT);
     ck_assert_uint_eq(entry->payload_bytes, 5);
@@ -65,11 +65,64 @@ START_TEST(a_message_is_copied_in_and_keeps_its_kind)
 }
 END_TEST
 
+START_TEST(a_masked_message_is_unmasked_on_its_way_in) /* _i: its length */
+{
+    ck_assert_int_eq(push_masked(FRAME_BINARY, filler + 5, (size_t)_i), OUTBOX_OK);
+    const struct outbox_entry *entry = outbox_next(&outbox);
+    ck_assert_uint_eq(entry->payload_bytes, (size_t)_i);
+    ck_assert_mem_eq(entry->payload, filler + 5, (size_t)_i);
+}
+END_TEST
+
+START_TEST(a_large_masked_message_is_unmasked_too)
+{
+    ck_assert_int_eq(push_masked(FRAME_BINARY, filler, 50001), OUTBOX_OK);
+    ck_assert_mem_eq(outbox_next(&outbox)->payload, filler, 50001);
+}
+END_TEST
+
+START_TEST(a_large_block_is_taken_over_and_a_small_one_is_copied)
+{
+    bool taken;
+    ck_assert_int_eq(push_block(FRAME_TEXT, filler, CHUNK_BYTES_MAX, &taken), OUTBOX_OK);
+    ck_assert(!taken);
+    uint64_t count = heap.malloc_count;
+    ck_assert_int_eq(push_block(FRAME_TEXT, filler, CHUNK_BYTES_MAX + 1, &taken), OUTBOX_OK);
+    ck_assert(taken);
+    ck_assert_uint_eq(heap.malloc_count, count);
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert_mem_eq(outbox_next(&outbox)->payload, filler, CHUNK_BYTES_MAX + i);
+        send_count(1);
+    }
+    outbox_acknowledge(&outbox, 2);
+    ck_assert_uint_le(heap.bytes, EMPTY_BYTES_MAX); /* it was given to free() */
+}
+END_TEST
+
+START_TEST(a_block_for_which_there_is_no_room_stays_the_callers)
+{
+    bool taken;
+    outbox_set_limits(&outbox, 1, BYTES_MAX);
+    ck_assert_int_eq(push(1), OUTBOX_OK);
+    ck_assert_int_eq(push_block(FRAME_TEXT, filler, 50000, &taken), OUTBOX_FULL);
+    ck_assert(!taken);
+    outbox_set_limits(&outbox, MESSAGES_MAX, 40000);
+    ck_assert_int_eq(push_block(FRAME_TEXT, filler, 50000, &taken), OUTBOX_ERR_TOO_BIG);
+    ck_assert(!taken);
+    outbox_set_limits(&outbox, MESSAGES_MAX, BYTES_MAX);
+    while (outbox.entry_count < outbox.entry_capacity)
+        ck_assert_int_eq(push(1), OUTBOX_OK);
+    heap.refuse_all = true; /* the ring cannot grow */
+    ck_assert_int_eq(push_block(FRAME_TEXT, filler, 50000, &taken), OUTBOX_ERR_MEMORY);
+    ck_assert(!taken);
+}
+END_TEST
+
 START_TEST(an_empty_message_is_a_message)
 {
-    ck_assert_int_eq(outbox_push(&outbox, FRAME_TEXT, NULL, 0), OUTBOX_OK);
+    ck_assert_int_eq(push_message(FRAME_TEXT, NULL, 0), OUTBOX_OK);
     push_count(1, CHUNK_BYTES_MIN); /* fills a chunk to its last byte */
-    ck_assert_int_eq(outbox_push(&outbox, FRAME_TEXT, NULL, 0), OUTBOX_OK);
+    ck_assert_int_eq(push_message(FRAME_TEXT, NULL, 0), OUTBOX_OK);
     ck_assert_uint_eq(outbox.entry_count, 3);
     const struct outbox_entry *entry = outbox_next(&outbox);
     ck_assert_ptr_nonnull(entry->payload);
@@ -225,7 +278,7 @@ END_TEST
 
 START_TEST(a_control_frame_is_no_message)
 {
-    outbox_push(&outbox, FRAME_PING, filler, 1);
+    push_message(FRAME_PING, filler, 1);
 }
 END_TEST
 
@@ -396,7 +449,7 @@ START_TEST(a_large_message_has_its_own_exact_chunk_and_leaves_the_filled_one_alo
     push_count(1, 10);
     uint64_t before = heap.bytes;
     push_count(1, 50000);
-    ck_assert_uint_eq(heap.bytes, before + sizeof(struct outbox_chunk) + 50000);
+    ck_assert_uint_eq(heap.bytes, before + 50000);
     push_count(1, 10);
     ck_assert_ptr_eq(outbox.entries[0].chunk, outbox.entries[2].chunk);
     send_count(3);
@@ -417,7 +470,8 @@ START_TEST(a_backlog_grows_in_larger_chunks_and_gives_all_back)
     for (unsigned i = 1; i <= MESSAGES_MAX; i++) {
         outbox_acknowledge(&outbox, i);
         uint32_t capacity = outbox.entry_capacity;
-        ck_assert(capacity == ENTRY_CAPACITY_MIN || outbox.entry_count > capacity / 4);
+        uint32_t count_before = outbox.entry_count + 1;
+        ck_assert(capacity == ENTRY_CAPACITY_MIN || count_before > capacity / 4);
     }
     ck_assert_uint_le(heap.bytes, EMPTY_BYTES_MAX);
     ck_assert_uint_eq(heap.block_count, 2);
@@ -437,6 +491,27 @@ START_TEST(a_ring_between_two_sizes_is_not_copied_to_and_fro)
     }
     ck_assert_uint_eq(outbox.entry_capacity, 32);
     ck_assert_uint_eq(heap.malloc_count, count);
+}
+END_TEST
+
+START_TEST(a_steady_stream_never_copies_the_ring)
+{
+    uint64_t sequence = 0;
+    uint64_t count = 0;
+    for (unsigned i = 0; i < 20; i++) { /* 500 gather between two acknowledgements */
+        push_count(500, 1);
+        send_count(500);
+        sequence += 500;
+        outbox_acknowledge(&outbox, sequence);
+        if (i == 0)
+            count = heap.malloc_count;
+    }
+    ck_assert_uint_eq(outbox.entry_capacity, 512);
+    ck_assert_uint_eq(heap.malloc_count, count);
+    push_count(1, 1); /* the stream has become thin */
+    send_count(1);
+    outbox_acknowledge(&outbox, sequence + 1);
+    ck_assert_uint_eq(outbox.entry_capacity, ENTRY_CAPACITY_MIN);
 }
 END_TEST
 
@@ -485,8 +560,9 @@ START_TEST(a_ring_that_cannot_shrink_stays_as_it_is)
 {
     push_count(100, 1);
     send_count(100);
+    ck_assert_uint_eq(outbox_acknowledge(&outbox, 98), 98);
     heap.refuse_all = true;
-    ck_assert_uint_eq(outbox_acknowledge(&outbox, 99), 99);
+    ck_assert_uint_eq(outbox_acknowledge(&outbox, 99), 1); /* two were enough */
     ck_assert_uint_eq(outbox.entry_capacity, 128);
     push_count(1, 1);
     heap.refuse_all = false;
@@ -508,6 +584,10 @@ static void add_tests(TCase *tcase)
 {
     tcase_add_test(tcase, a_new_outbox_is_empty_and_owns_no_memory);
     tcase_add_test(tcase, a_message_is_copied_in_and_keeps_its_kind);
+    tcase_add_loop_test(tcase, a_masked_message_is_unmasked_on_its_way_in, 0, 80);
+    tcase_add_test(tcase, a_large_masked_message_is_unmasked_too);
+    tcase_add_test(tcase, a_large_block_is_taken_over_and_a_small_one_is_copied);
+    tcase_add_test(tcase, a_block_for_which_there_is_no_room_stays_the_callers);
     tcase_add_test(tcase, an_empty_message_is_a_message);
     tcase_add_test(tcase, messages_past_the_count_fit_later);
     tcase_add_loop_test(tcase, payload_bytes_have_a_limit, 0, sizeof sizes / sizeof *sizes);
@@ -534,6 +614,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, a_large_message_has_its_own_exact_chunk_and_leaves_the_filled_one_alone);
     tcase_add_test(tcase, a_backlog_grows_in_larger_chunks_and_gives_all_back);
     tcase_add_test(tcase, a_ring_between_two_sizes_is_not_copied_to_and_fro);
+    tcase_add_test(tcase, a_steady_stream_never_copies_the_ring);
     tcase_add_test(tcase, the_ring_wraps_and_grows_while_wrapped);
     tcase_add_loop_test(tcase, a_refused_allocation_changes_nothing_and_the_next_try_goes_on, 1,
                         12);

@@ -125,8 +125,9 @@ static const char *life_with(unsigned failing)
     enum session_take take;
     do {
         counting = true;
-        take = session_client_message(&fixture.session, FRAME_TEXT, payload, 5, fixture.now_ms,
-                                      &fixture.actions);
+        struct outbox_message message = {
+            .opcode = FRAME_TEXT, .payload = payload, .payload_bytes = 5};
+        take = session_client_message(&fixture.session, &message, fixture.now_ms, &fixture.actions);
         counting = false;
         ck_assert(session_reads_client(&fixture.session) == (take == SESSION_TAKEN));
         ck_assert(session_has_room(&fixture.session)); /* worth another try */

@@ -124,8 +124,10 @@ static inline const char *fixture_flush(struct fixture *fixture, bool written)
 static inline enum session_take fixture_message_of(struct fixture *fixture, size_t bytes)
 {
     uint8_t *payload = calloc(bytes + 1, 1);
-    enum session_take take = session_client_message(&fixture->session, FRAME_BINARY, payload, bytes,
-                                                    fixture->now_ms, &fixture->actions);
+    struct outbox_message message = {
+        .opcode = FRAME_BINARY, .payload = payload, .payload_bytes = bytes};
+    enum session_take take =
+        session_client_message(&fixture->session, &message, fixture->now_ms, &fixture->actions);
     free(payload);
     session_check(&fixture->session);
     return take;
