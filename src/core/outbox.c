@@ -309,23 +309,27 @@ static void outbox_shrink(struct outbox *outbox, uint32_t needed_count)
         (void)outbox_resize(outbox, capacity); /* without memory for it, it stays as it is */
 }
 
-void outbox_trim(struct outbox *outbox)
+size_t outbox_trim(struct outbox *outbox)
 {
     if (outbox->entry_count > 0)
-        return;
+        return 0;
+    size_t bytes = outbox->entry_capacity * sizeof *outbox->entries;
+    if (outbox->chunk_last)
+        bytes += sizeof *outbox->chunk_last + outbox->chunk_last->capacity;
     free(outbox->entries);
     free(outbox->chunk_last);
     outbox->entries = NULL;
     outbox->chunk_last = NULL;
     outbox->entry_capacity = 0;
     outbox->entry_first = 0;
+    return bytes;
 }
 
 void outbox_clear(struct outbox *outbox)
 {
     while (outbox->entry_count > 0)
         outbox_pop(outbox);
-    outbox_trim(outbox);
+    (void)outbox_trim(outbox);
 }
 
 /* ---- the connection's cursors ------------------------------------------------------------- */

@@ -125,8 +125,8 @@ bool outbox_drop_oldest(struct outbox *outbox, uint64_t *payload_bytes);
 /* Everything leaves (the session gives up).  Returns how many. */
 uint32_t outbox_drop_all(struct outbox *outbox, uint64_t *payload_bytes);
 
-/* An empty outbox gives back the little that it keeps for the next message. */
-void outbox_trim(struct outbox *outbox);
+/* An empty outbox gives back the little that it keeps for the next message.  Returns how much. */
+size_t outbox_trim(struct outbox *outbox);
 
 /* It would give back something. */
 static inline bool outbox_can_trim(const struct outbox *outbox)

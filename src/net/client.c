@@ -417,7 +417,7 @@ void client_timer(struct net_session *net)
         return;
     }
     if (now_ms >= trim_deadline_ms(net))
-        outbox_trim(&net->core.outbox);
+        heap_watch_freed(&net->worker->heap, outbox_trim(&net->core.outbox), now_ms);
     compression_timer(client->compression, &client->reader, false, now_ms);
     client_room_timer(net);
 }

@@ -287,6 +287,30 @@ static void build_cookie(struct build *build)
         add_header(build, cookie_name, value);
 }
 
+/* text, where it lies in the bytes of from: the same in to. */
+static const char *moved(const char *text, const char *from, size_t bytes, const char *to)
+{
+    bool is_inside = (uintptr_t)text - (uintptr_t)from < bytes;
+    return is_inside ? to + (text - from) : text;
+}
+
+/* All is put together, and an attempt may take its time: thousands of them shall not hold the room
+ * that is for the worst.  Without memory for less, it stays as it is. */
+static void block_fit(struct fresh *fresh)
+{
+    size_t bytes = fresh->block_bytes;
+    char *block = malloc(bytes + 1);
+    if (!block)
+        return;
+    memcpy(block, fresh->block, bytes);
+    fresh->target = moved(fresh->target, fresh->block, bytes, block);
+    for (size_t i = 0; i < fresh->header_count; i++)
+        fresh->headers[i].value = moved(fresh->headers[i].value, fresh->block, bytes, block);
+    explicit_bzero(fresh->block, bytes);
+    free(fresh->block);
+    fresh->block = block;
+}
+
 /* CAUSE_NONE, or why the request cannot be made; then that is reported. */
 static enum cause build_request(struct net_session *net, const struct secrets_file *files,
                                 size_t file_count)
@@ -297,6 +321,7 @@ static enum cause build_request(struct net_session *net, const struct secrets_fi
     if (build_target(&build) && build_configured(&build)) {
         build_forwarded(&build);
         build_cookie(&build);
+        block_fit(fresh_of(net));
         return CAUSE_NONE;
     }
     fresh_end(net);

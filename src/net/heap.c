@@ -44,13 +44,23 @@ void heap_watch_rise(struct heap_watch *watch, uint64_t now_ms)
         timers_set(watch->timers, &watch->timer, timers_after(now_ms, HEAP_LOOK_MS));
 }
 
+void heap_watch_freed(struct heap_watch *watch, size_t bytes, uint64_t now_ms)
+{
+    watch->freed_bytes += bytes;
+    if (watch->freed_bytes >= HEAP_FREED_BYTES && watch->timer.due_ms == TIMERS_NEVER)
+        timers_set(watch->timers, &watch->timer, timers_after(now_ms, HEAP_LOOK_MS));
+}
+
 void heap_watch_look(struct heap_watch *watch, uint64_t now_ms)
 {
     uint64_t fallen_bytes = watch->bytes_max - watch->recent_bytes_max;
-    if (fallen_bytes >= HEAP_WORTH_BYTES && fallen_bytes >= watch->bytes_max / 2) {
+    bool has_fallen = fallen_bytes >= HEAP_WORTH_BYTES && fallen_bytes >= watch->bytes_max / 2;
+    if (has_fallen || watch->freed_bytes >= HEAP_FREED_BYTES) {
         give_back();
-        watch->bytes_max = watch->recent_bytes_max;
+        watch->freed_bytes = 0;
     }
+    if (has_fallen)
+        watch->bytes_max = watch->recent_bytes_max;
     watch->recent_bytes_max = watch->used_bytes;
     if (watch->bytes_max >= HEAP_WORTH_BYTES)
         timers_set(watch->timers, &watch->timer, timers_after(now_ms, HEAP_LOOK_MS));

@@ -8,6 +8,7 @@
 #ifndef WSKEEP_NET_HEAP_H
 #define WSKEEP_NET_HEAP_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "net/timers.h"
@@ -15,6 +16,7 @@
 enum {
     HEAP_LOOK_MS = 4000,            /* a burst is over when so long half of it was enough */
     HEAP_WORTH_BYTES = 1024 * 1024, /* less than that is not looked for */
+    HEAP_FREED_BYTES = 256 * 1024,  /* of many small blocks that quiet sessions gave up */
     HEAP_SESSION_BYTES = 2 * 1024   /* of one session, about */
 };
 
@@ -25,6 +27,7 @@ struct heap_watch {
     uint64_t used_bytes;
     uint64_t recent_bytes_max; /* since the last look */
     uint64_t bytes_max;        /* since memory last went back */
+    uint64_t freed_bytes;      /* the same: by sessions that are quiet */
 };
 
 /* Before the first thread. */
@@ -47,6 +50,9 @@ static inline void heap_watch_note(struct heap_watch *watch, uint64_t used_bytes
     if (used_bytes > watch->bytes_max)
         heap_watch_rise(watch, now_ms);
 }
+
+/* A session has been quiet for a while, and freed so much. */
+void heap_watch_freed(struct heap_watch *watch, size_t bytes, uint64_t now_ms);
 
 /* When the timer has run out. */
 void heap_watch_look(struct heap_watch *watch, uint64_t now_ms);

@@ -11,6 +11,14 @@
 
 enum { RELAY_IDLE_CLOSE_MS = 10 * 1000 }; /* so quiet before a Close 1000: it may be a time-out */
 
+/*
+ * What a quiet session keeps: there are tens of thousands of them.  A field that is needed only
+ * while something is under way belongs into a block that exists only then.
+ */
+#ifndef WSKEEP_CHECKS
+_Static_assert(sizeof(void *) > 8 || sizeof(struct net_session) <= 1184, "a session has grown");
+#endif
+
 /* ---- life ---------------------------------------------------------------------------------- */
 
 /* Whatever comes next, core and the client decide when to look again. */

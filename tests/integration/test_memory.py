@@ -14,6 +14,7 @@ from typing import Callable, Optional
 import pytest
 
 from frames import BINARY, CLOSE, PING, PONG, Frame, encode
+from messages import numbered
 from polling import let_time_pass, wait_until
 from raw_peers import RawClient, RawServerConnection, answer_pings
 from scene import Kept, Scene
@@ -424,6 +425,51 @@ def test_pongs_behind_a_message_are_read(scene: Scene) -> None:
     wait_until(lambda: len(server.messages) == count, kept.daemon.tail)
     client.send_close(1000)
     assert client.read_until(CLOSE).close_code == 1000
+
+
+#: Far more than a pair takes, and less than it took with an event of libevent for each wish.
+PAIR_BYTES_MAX = 2048
+PAIRS = 300
+WARM_PAIRS = 30
+
+
+@pytest.mark.skipif(is_sanitized(), reason="a sanitizer's heap is not ours")
+def test_quiet_pairs_cost_little_also_after_a_burst(scene: Scene) -> None:
+    """What a connection needs while something is under way exists only then."""
+
+    def script(connection: RawServerConnection) -> None:
+        connection.upgrade()
+        connection.serve_to_end(answer_pings)
+
+    server = scene.raw_server(script)
+    kept = scene.keep(server.url, upstream={"compression": "off"})
+
+    def open_pairs(count: int) -> list[RawClient]:
+        clients = []
+        for _ in range(count):
+            clients.append(scene.raw_client(kept.port))
+            clients[-1].handshake()
+        return clients
+
+    def pair_bytes() -> float:
+        return (kept.daemon.resident_bytes - before) / PAIRS
+
+    def all_are_open(count: int) -> bool:
+        return len(server.conversations) == count
+
+    clients = open_pairs(WARM_PAIRS)
+    wait_until(lambda: all_are_open(WARM_PAIRS), kept.daemon.tail)
+    for number, client in enumerate(clients):
+        client.send_text(numbered(number, 500))
+    wait_until(lambda: len(server.numbers_seen) == WARM_PAIRS, kept.daemon.tail)
+    before = kept.daemon.resident_bytes
+    clients += open_pairs(PAIRS)
+    wait_until(lambda: all_are_open(WARM_PAIRS + PAIRS), kept.daemon.tail)
+    wait_until(lambda: pair_bytes() <= PAIR_BYTES_MAX, lambda: f"{pair_bytes():.0f} bytes a pair")
+    for number, client in enumerate(clients):
+        client.send_text(numbered(number, 500))
+    wait_until(lambda: len(server.numbers_seen) == len(clients), kept.daemon.tail)
+    wait_until(lambda: pair_bytes() <= PAIR_BYTES_MAX, lambda: f"{pair_bytes():.0f} bytes a pair")
 
 
 @pytest.mark.skipif(is_sanitized(), reason="resident memory is the sanitizer's")

@@ -426,7 +426,7 @@ START_TEST(an_echo_all_day_allocates_once)
         kept_bytes += sizeof(struct outbox_chunk) + echoes[_i].kept_bytes;
     ck_assert_uint_eq(heap.bytes, kept_bytes);
     ck_assert_uint_le(heap.bytes, EMPTY_BYTES_MAX);
-    outbox_trim(&outbox);
+    ck_assert_uint_eq(outbox_trim(&outbox), kept_bytes);
     ck_assert_uint_eq(heap.bytes, 0);
     push_count(1, 5); /* and it begins anew */
     send_count(1);
@@ -438,7 +438,7 @@ START_TEST(only_an_empty_outbox_is_trimmed)
 {
     push_count(1, 10);
     uint64_t bytes = heap.bytes;
-    outbox_trim(&outbox);
+    ck_assert_uint_eq(outbox_trim(&outbox), 0);
     ck_assert_uint_eq(heap.bytes, bytes);
     ck_assert_mem_eq(outbox_next(&outbox)->payload, filler, 10);
 }
