@@ -82,6 +82,10 @@ void client_send_message(struct net_session *net, const struct message *message,
     struct gather *gather = &net->worker->gather;
     if (client->stage != CLIENT_OPEN || client->sending.close_was_sent)
         return;
+    if (frame && !client->compression) {
+        gather_add(gather, &client->conn, frame, frame_bytes);
+        return;
+    }
     struct frame_header header = {
         .fin = true, .opcode = message->opcode, .payload_bytes = message->payload_bytes};
     const uint8_t *payload = message->payload;

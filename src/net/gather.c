@@ -13,25 +13,13 @@ static void make_room(struct gather *gather, struct conn *conn, size_t small_byt
     gather->conn = conn;
 }
 
-static void add(struct gather *gather, const uint8_t *data, size_t bytes)
-{
-    if (gather->piece_count > 0) {
-        struct iovec *last = &gather->pieces[gather->piece_count - 1];
-        if ((const uint8_t *)last->iov_base + last->iov_len == data) {
-            last->iov_len += bytes;
-            return;
-        }
-    }
-    gather->pieces[gather->piece_count++] =
-        (struct iovec){.iov_base = (void *)(uintptr_t)data, .iov_len = bytes};
-}
-
-void gather_add(struct gather *gather, struct conn *conn, const void *data, size_t bytes)
+void gather_begin_piece(struct gather *gather, struct conn *conn, const void *data, size_t bytes)
 {
     if (bytes == 0)
         return;
     make_room(gather, conn, 0);
-    add(gather, data, bytes);
+    gather->pieces[gather->piece_count++] =
+        (struct iovec){.iov_base = (void *)(uintptr_t)data, .iov_len = bytes};
 }
 
 void gather_copy(struct gather *gather, struct conn *conn, const void *data, size_t bytes)
@@ -42,7 +30,7 @@ void gather_copy(struct gather *gather, struct conn *conn, const void *data, siz
     uint8_t *to = gather->small + gather->small_used;
     memcpy(to, data, bytes);
     gather->small_used += bytes;
-    add(gather, to, bytes);
+    gather_add(gather, conn, to, bytes);
 }
 
 void gather_flush(struct gather *gather)

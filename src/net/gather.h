@@ -19,8 +19,22 @@ struct gather {
     uint8_t small[GATHER_SMALL_BYTES]; /* headers and control frames of our own */
 };
 
+/* gather_add(), where a piece begins. */
+void gather_begin_piece(struct gather *gather, struct conn *conn, const void *data, size_t bytes);
+
 /* Add bytes that stay where they are until gather_flush(). */
-void gather_add(struct gather *gather, struct conn *conn, const void *data, size_t bytes);
+static inline void gather_add(struct gather *gather, struct conn *conn, const void *data,
+                              size_t bytes)
+{
+    if (gather->conn == conn && gather->piece_count > 0) { /* behind the last piece: one with it */
+        struct iovec *last = &gather->pieces[gather->piece_count - 1];
+        if ((const uint8_t *)last->iov_base + last->iov_len == data) {
+            last->iov_len += bytes;
+            return;
+        }
+    }
+    gather_begin_piece(gather, conn, data, bytes);
+}
 
 /* Add a copy of at most GATHER_SMALL_BYTES. */
 void gather_copy(struct gather *gather, struct conn *conn, const void *data, size_t bytes);
