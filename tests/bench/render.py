@@ -86,7 +86,7 @@ def in_short(sample: dict[str, Any]) -> str:
 
 
 class Medians:
-    """Of the samples without loud neighbours, where at least two of those are there."""
+    """Of the samples without loud neighbours, where there are any."""
 
     def __init__(self, results: dict[str, Any]) -> None:
         self.of: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -99,7 +99,7 @@ class Medians:
                 self.of.setdefault((sample["case"], sample["name"]), []).append(sample)
         for key, samples in self.of.items():
             clean = [sample for sample in samples if _foreign(sample) <= NOISE_MOST_PCT]
-            if len(clean) >= 2:
+            if clean:
                 self.left_out += len(samples) - len(clean)
                 self.of[key] = clean
 
@@ -119,8 +119,8 @@ class Medians:
         for name in TITLES:
             value = self.value(case, name, key)
             if value is not None:
-                return number(value)
-        return "the most"
+                return f"{value:,.0f}"
+        return "?"
 
 
 def _foreign(sample: dict[str, Any]) -> float:
@@ -131,7 +131,7 @@ def number(value: Optional[float]) -> str:
     """Three digits that count."""
     if value is None:
         return "-"
-    if abs(value) >= 100 or value == int(value):
+    if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
@@ -265,8 +265,10 @@ def _tenths(storm: dict[str, Any]) -> str:
 
 
 def _rounds(results: dict[str, Any]) -> str:
-    many = results["rounds"] > 1
-    return f"medians of {results['rounds']} rounds, the order turning," if many else "one round"
+    seconds = f"{results['seconds']:g} s"
+    if results["rounds"] == 1:
+        return f"one round of {seconds}"
+    return f"medians of {results['rounds']} rounds of {seconds}, the order turning"
 
 
 def _about(results: dict[str, Any], medians: Medians) -> list[str]:
@@ -276,8 +278,8 @@ def _about(results: dict[str, Any], medians: Medians) -> list[str]:
     versions = ", ".join(results["versions"].values())
     pinned = "load and echo on one of them, the proxy on another" if place["pinned"] else "not pinned"
     lines = [
-        f"`{results['command']}`, {results['made']}: {_rounds(results)} of "
-        f"{results['seconds']:g} s. {place['processor']}, {place['processors']} "
+        f"`{results['command']}`, {results['made']}: {_rounds(results)}. "
+        f"{place['processor']}, {place['processors']} "
         f"processors, {pinned}; {place['kernel']}. {versions}.",
         f"Others used {statistics.median(foreign):.0f} % of the machine meanwhile (median; at most "
         f"{max(foreign):.0f} %); {medians.left_out} of {len(samples)} samples with more than "
@@ -313,8 +315,9 @@ def table(results: dict[str, Any]) -> str:
 
 # ---- the chart
 
-WIDTH, LEFT, RIGHT, BAR, GAP = 860, 270, 120, 11, 9
-CAP = 2.5
+WIDTH, LEFT, RIGHT, BAR, GAP = 900, 310, 130, 11, 9
+CAP = 2.5  # a bar of more is cut off
+UNIT = (WIDTH - LEFT - RIGHT) / CAP
 
 
 def _text(x: float, y: float, words: str, more: str = "") -> str:
@@ -333,28 +336,32 @@ class Drawing:
         self.parts.append(_text(16, self.y, below, 'class="s"'))
         self.y += 10
 
-    def group(self, label: str, bars: Sequence[tuple[str, float, str]], cap: float) -> None:
+    def _group(self, label: str, bars: Sequence[tuple[str, float, str]]) -> None:
         """bars: colour, ratio, what stands behind it."""
-        unit = (WIDTH - LEFT - RIGHT) / cap
         top = self.y
         for colour, ratio, words in bars:
-            length = max(min(ratio, cap) * unit, 1)
+            length = max(min(ratio, CAP) * UNIT, 1)
             self.parts.append(
                 f'<rect x="{LEFT}" y="{self.y:.0f}" width="{length:.1f}" height="{BAR - 1}" '
                 f'fill="{colour}"/>'
             )
-            beyond = " (cut off)" if ratio > cap else ""
+            beyond = " (cut off)" if ratio > CAP else ""
             self.parts.append(_text(LEFT + length + 4, self.y + BAR - 2, words + beyond, 'class="v"'))
             self.y += BAR
         middle = (top + self.y) / 2 + 4
         self.parts.append(_text(LEFT - 8, middle, label, 'text-anchor="end"'))
         self.y += GAP
 
-    def line_at_one(self, top: float, cap: float) -> None:
-        x = LEFT + (WIDTH - LEFT - RIGHT) / cap
-        self.parts.append(
-            f'<line x1="{x:.1f}" y1="{top:.0f}" x2="{x:.1f}" y2="{self.y - GAP + 3:.0f}" '
-            'stroke="#333" stroke-dasharray="3 3"/>'
+    def groups(self, groups: Sequence[tuple[str, Sequence[tuple[str, float, str]]]]) -> None:
+        """With a line at 1 behind them."""
+        top, place = self.y, len(self.parts)
+        for label, bars in groups:
+            self._group(label, bars)
+        x = LEFT + UNIT
+        self.parts.insert(
+            place,
+            f'<line x1="{x:.0f}" y1="{top - 2:.0f}" x2="{x:.0f}" y2="{self.y - GAP + 3:.0f}" '
+            'stroke="#bbb" stroke-dasharray="3 3"/>',
         )
 
     def svg(self, title: str, description: str) -> str:
@@ -405,10 +412,7 @@ def _panel(drawing: Drawing, medians: Medians, is_less_better: bool) -> None:
         "Cost: less is better" if is_less_better else "Rate: more is better",
         f"relative to {TITLES[base]} (the dashed line); the measured value stands behind each bar",
     )
-    top = drawing.y
-    for label, bars in groups:
-        drawing.group(label, bars, CAP)
-    drawing.line_at_one(top, CAP)
+    drawing.groups(groups)
 
 
 def _growth_panel(drawing: Drawing, medians: Medians) -> None:
@@ -428,10 +432,7 @@ def _growth_panel(drawing: Drawing, medians: Medians) -> None:
         return
     drawing.heading("wskeepd's CPU for a message as the work grows: it must not",
                     "relative to the first of each group (the dashed line)")
-    top = drawing.y
-    for label, bars in groups:
-        drawing.group(label, bars, CAP)
-    drawing.line_at_one(top, CAP)
+    drawing.groups(groups)
 
 
 def chart(results: dict[str, Any]) -> str:
