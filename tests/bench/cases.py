@@ -59,7 +59,8 @@ def _idle(count: Optional[int]) -> Callable[[Stage, str], Sample]:
 def _growth(stage: Stage, name: str) -> Sample:
     """Bursts on all of 2,000 connections, between silence and silence."""
     linger_s = 2 if stage.is_quick else 10
-    options = ("-c", 2000, "-p", 4, "-s", 4 * KIB, "--settle", 1, "--linger", linger_s, "--drain", 20)
+    options = ("-c", 2000, "-p", 4, "-s", 4 * KIB, "--drain", 20)
+    options += ("--settle", 1, "--linger", linger_s)
     with stage.echo_behind(name) as path:
         said = path.load("bench", "-t", stage.seconds, "--warmup", 0, *options)
         return {**said, "linger_s": linger_s}
@@ -171,7 +172,8 @@ ALL = [
     Case("c64s64", "64 connections, 16 in flight, 64 B", _echo("-c", 64, "-p", 16, "-s", 64)),
     Case("c64s1k", "64 connections, 16 in flight, 1 KiB", _echo("-c", 64, "-p", 16, "-s", KIB),
          is_quick=False),
-    Case("c16s64k", "16 connections, 8 in flight, 64 KiB", _echo("-c", 16, "-p", 8, "-s", 64 * KIB)),
+    Case("c16s64k", "16 connections, 8 in flight, 64 KiB",
+         _echo("-c", 16, "-p", 8, "-s", 64 * KIB)),
     Case("c4s1m", "4 connections, 2 in flight, 1 MiB", _echo("-c", 4, "-p", 2, "-s", MIB)),
     Case("c1s16m", "1 connection, 1 in flight, 16 MiB",
          _echo("-c", 1, "-p", 1, "-s", 16 * MIB, seconds_least=2)),
@@ -185,8 +187,8 @@ ALL = [
     Case("idlemax", "as many idle connections as descriptors allow", _idle(None), overhead_s=4),
     Case("growth", "2,000 idle connections, 4 x 4 KiB in flight on each for a while", _growth,
          overhead_s=14),
-    *(Case(f"beside{name}", f"8 busy connections beside {text} idle", _beside(count), overhead_s=wait,
-           is_quick=count in (1, None))
+    *(Case(f"beside{name}", f"8 busy connections beside {text} idle", _beside(count),
+           overhead_s=wait, is_quick=count in (1, None))
       for name, count, text, wait in (("1", 1, "1", 2), ("100", 100, "100", 2),
                                       ("1k", 1000, "1,000", 2.5), ("max", None, "the most", 6))),
     *(Case(f"size{name}", f"2 connections, 1 in flight, {text}",

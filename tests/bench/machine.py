@@ -1,4 +1,4 @@
-"""Processes that are started and stopped, the processors they run on, and what /proc says of them."""
+"""Processes that are started and stopped, where they run, and what /proc says of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ class Process:
     running: list["Process"] = []
 
     def __init__(
-        self, command: Sequence[str], processors: Processors, log: pathlib.Path, output: bool = False
+        self,
+        command: Sequence[str],
+        processors: Processors,
+        log: pathlib.Path,
+        output: bool = False,
     ) -> None:
         self.log = log
         with open(log, "ab") as errors:

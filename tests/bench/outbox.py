@@ -1,5 +1,5 @@
-"""What waits in the outbox must cost nothing: a message taken or repeated costs the same, however many
-there are; and how fast they are repeated."""
+"""What waits in the outbox must cost nothing: a message taken or repeated costs the same, however
+many there are; and how fast they are repeated."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _server_that_is_away(scene: Scene) -> websocket.Server:
 
 
 async def _push(stage: Stage, waiting: int) -> Sample:
-    """Blocks of 1,000: all in one session where many wait, each in its own where that would deepen it."""
+    """Blocks of 1,000: each in a session of its own where they would deepen it, else all in one."""
     blocks = 5 if stage.is_quick else 20
     each = 1 if waiting <= BLOCK else blocks
     async with stage.server_behind([DELIVERY], ", connect_timeout: 60s") as scene:
@@ -48,7 +48,7 @@ async def _push(stage: Stage, waiting: int) -> Sample:
 
 
 async def _replay(stage: Stage, waiting: int) -> Sample:
-    """Everything in one go. The connection's own opening is in it, for whom few wait the most of it."""
+    """Everything in one go, the opening of the connection included: much of it where few wait."""
     total = 2_000 if stage.is_quick else 20_000
     sessions = max(min(total // waiting, 500), 1)
     async with stage.server_behind([DELIVERY], ", connect_timeout: 60s") as scene:

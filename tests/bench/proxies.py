@@ -1,4 +1,4 @@
-"""What stands between the load and the echo: nothing, HAProxy, nginx or wskeepd, and how each is set up."""
+"""What stands between load and echo: nothing, HAProxy, nginx or wskeepd; how each is set up."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from html import escape
 from typing import Any, Iterable, Optional, Sequence
 
 NOISE_MOST_PCT = 15
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"  # in README.md
 TITLES = {"direct": "direct", "haproxy": "HAProxy", "nginx": "nginx", "wskeepd": "wskeepd"}
 COLOURS = {"direct": "#9aa0a6", "haproxy": "#4c78a8", "nginx": "#59a14f", "wskeepd": "#d9480f"}
 
@@ -291,18 +292,7 @@ def _about(results: dict[str, Any], medians: Medians) -> list[str]:
     return lines
 
 
-def table(results: dict[str, Any]) -> str:
-    medians = Medians(results)
-    parts = [("", _about(results, medians))]
-    parts += [
-        ("Compared (`64 x 16`: connections x messages in flight; `direct`: the echo itself, nothing "
-         "between)", _compared(medians)),
-        ("Cost as the work grows", _series(medians)),
-        ("permessage-deflate upstream (CPU us/message)", _deflate(medians)),
-        ("From a reset of the upstream link to the first repeated byte at the server",
-         _trips(medians)),
-        ("Many at once", _prose(medians)),
-    ]
+def _page(parts: Iterable[tuple[str, list[str]]]) -> str:
     page = []
     for title, lines in parts:
         if lines:
@@ -311,6 +301,26 @@ def table(results: dict[str, Any]) -> str:
     while "\n\n\n" in text:
         text = text.replace("\n\n\n", "\n\n")
     return text
+
+
+def table(results: dict[str, Any]) -> str:
+    medians = Medians(results)
+    return _page([
+        ("", _about(results, medians)),
+        ("Compared (`64 x 16`: connections x messages in flight; `direct`: the echo itself, nothing "
+         "between)", _compared(medians)),
+        ("Cost as the work grows", _series(medians)),
+        ("permessage-deflate upstream (CPU us/message)", _deflate(medians)),
+        ("From a reset of the upstream link to the first repeated byte at the server",
+         _trips(medians)),
+        ("Many at once", _prose(medians)),
+    ])
+
+
+def summary(results: dict[str, Any]) -> str:
+    """What the README shows beside the chart."""
+    medians = Medians(results)
+    return _page([("", _about(results, medians)), ("", _compared(medians))])
 
 
 # ---- the chart
