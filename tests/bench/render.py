@@ -42,9 +42,9 @@ def _echo_rows() -> Iterable[Row]:
 
 ROWS = [
     *_echo_rows(),
-    Row("rate", "2,000 messages/s over 64, 128 B", "p50 us", "lat_p50_us"),
-    Row("rate", "2,000 messages/s over 64, 128 B", "p99 us", "lat_p99_us"),
-    Row("rate", "2,000 messages/s over 64, 128 B", "CPU us/message", "watch_cpu_us_per_msg"),
+    Row("rate", "2,000 messages/s, 64 x 1, 128 B", "p50 us", "lat_p50_us"),
+    Row("rate", "2,000 messages/s, 64 x 1, 128 B", "p99 us", "lat_p99_us"),
+    Row("rate", "2,000 messages/s, 64 x 1, 128 B", "CPU us/message", "watch_cpu_us_per_msg"),
     Row("idle2k", "2,000 idle pairs", "B/pair", "watch_rss_per_conn_b"),
     Row("idlemax", "{opened} idle pairs", "B/pair", "watch_rss_per_conn_b"),
     Row("idlemax", "{opened} idle pairs", "opened/s", "connects_per_s", False),
@@ -325,7 +325,7 @@ def summary(results: dict[str, Any]) -> str:
 
 # ---- the chart
 
-WIDTH, LEFT, RIGHT, BAR, GAP = 900, 310, 130, 11, 9
+WIDTH, LEFT, RIGHT, BAR, GAP = 930, 340, 130, 11, 9
 CAP = 2.5  # a bar of more is cut off
 UNIT = (WIDTH - LEFT - RIGHT) / CAP
 
