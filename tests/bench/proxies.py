@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 import resource
 import shutil
@@ -99,6 +100,9 @@ class Proxy:
 
 
 def missing(names: Sequence[str]) -> list[str]:
+    """Looked for where daemons are, too: an ordinary user's PATH may be without it."""
+    if "/usr/sbin" not in os.environ.get("PATH", "").split(":"):
+        os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin"
     return [name for name in names if name in ("haproxy", "nginx") and not shutil.which(name)]
 
 
