@@ -418,6 +418,8 @@ void client_timer(struct net_session *net)
     }
     if (now_ms >= trim_deadline_ms(net))
         heap_watch_freed(&net->worker->heap, outbox_trim(&net->core.outbox), now_ms);
-    compression_timer(client->compression, &client->reader, false, now_ms);
+    heap_watch_freed(&net->worker->heap,
+                     compression_timer(client->compression, &client->reader, false, now_ms),
+                     now_ms);
     client_room_timer(net);
 }

@@ -52,16 +52,17 @@ uint64_t compression_deadline_ms(const struct compression *compression)
     return compression->used_ms + COMPRESSION_QUIET_MS;
 }
 
-void compression_timer(struct compression *compression, struct message_reader *reader, bool is_busy,
-                       uint64_t now_ms)
+size_t compression_timer(struct compression *compression, struct message_reader *reader,
+                         bool is_busy, uint64_t now_ms)
 {
     if (now_ms < compression_deadline_ms(compression))
-        return;
+        return 0;
     if (is_busy) {
         compression->used_ms = now_ms;
-        return;
+        return 0;
     }
     compression->used_ms = 0;
     deflate_writer_rest(&compression->writer);
     message_reader_rest(reader);
+    return COMPRESSION_BYTES;
 }

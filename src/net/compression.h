@@ -9,7 +9,10 @@
 
 struct conn;
 
-enum { COMPRESSION_QUIET_MS = 5000 }; /* without a message: memory is given back */
+enum {
+    COMPRESSION_QUIET_MS = 5000,  /* without a message: memory is given back */
+    COMPRESSION_BYTES = 64 * 1024 /* that is then about so much */
+};
 
 /* Of a connection that agreed on it; everywhere below NULL is allowed: it did not. */
 struct compression {
@@ -41,8 +44,9 @@ size_t compression_read_bytes_max(const struct conn *conn, bool may_be_deflated)
 /* When compression_timer() has something to do. */
 uint64_t compression_deadline_ms(const struct compression *compression);
 
-/* is_busy: a message of the writer is on its way. */
-void compression_timer(struct compression *compression, struct message_reader *reader, bool is_busy,
-                       uint64_t now_ms);
+/* is_busy: a message of the writer is on its way.  Returns the bytes that were given back, about.
+ */
+size_t compression_timer(struct compression *compression, struct message_reader *reader,
+                         bool is_busy, uint64_t now_ms);
 
 #endif

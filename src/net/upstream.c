@@ -289,8 +289,10 @@ void upstream_timer(struct net_session *net)
 {
     struct upstream *upstream = &net->upstream;
     fresh_timer(net);
-    compression_timer(upstream->compression, &upstream->reader,
-                      upstream->sending.stage != UPSTREAM_SEND_NOTHING, relay_now(net));
+    size_t freed_bytes =
+        compression_timer(upstream->compression, &upstream->reader,
+                          upstream->sending.stage != UPSTREAM_SEND_NOTHING, relay_now(net));
+    heap_watch_freed(&net->worker->heap, freed_bytes, relay_now(net));
     upstream_attempt_timer(net);
 }
 

@@ -72,33 +72,77 @@ void deflate_reader_init(struct deflate_reader *reader, unsigned window_bits, bo
                                       .keeps_context = keeps_context};
 }
 
-void deflate_reader_clear(struct deflate_reader *reader)
+static void reader_end_stream(struct deflate_reader *reader)
 {
     if (reader->stream)
         (void)inflateEnd(&reader->stream->z);
     free(reader->stream);
     reader->stream = NULL;
+}
+
+static void reader_forget(struct deflate_reader *reader)
+{
+    free(reader->past);
+    reader->past = NULL;
+    reader->past_bytes = 0;
+}
+
+void deflate_reader_clear(struct deflate_reader *reader)
+{
+    reader_end_stream(reader);
+    reader_forget(reader);
     reader->is_in_message = false;
+}
+
+/* Between two messages a stream is nothing but its window.  False when there is no memory to keep
+ * that by itself. */
+static bool reader_remember(struct deflate_reader *reader)
+{
+    z_stream *z = &reader->stream->z;
+    unsigned bytes = 0;
+    if (inflateGetDictionary(z, NULL, &bytes) != Z_OK)
+        return false;
+    if (bytes == 0)
+        return true;
+    reader->past = malloc(bytes);
+    if (!reader->past)
+        return false;
+    (void)inflateGetDictionary(z, reader->past, &bytes);
+    reader->past_bytes = (uint16_t)bytes; /* 32768 at most */
+    return true;
 }
 
 void deflate_reader_rest(struct deflate_reader *reader)
 {
-    if (!reader->keeps_context && !reader->is_in_message)
-        deflate_reader_clear(reader);
+    if (!reader->stream || reader->is_in_message)
+        return;
+    if (!reader->keeps_context || reader_remember(reader))
+        reader_end_stream(reader);
+}
+
+static bool reader_begin_stream(struct deflate_reader *reader)
+{
+    reader->stream = stream_new();
+    if (!reader->stream)
+        return false;
+    z_stream *z = &reader->stream->z;
+    if (inflateInit2(z, -reader->window_bits) != Z_OK) {
+        free(reader->stream);
+        reader->stream = NULL;
+        return false;
+    }
+    if (reader->past && inflateSetDictionary(z, reader->past, reader->past_bytes) != Z_OK) {
+        reader_end_stream(reader);
+        return false;
+    }
+    reader_forget(reader);
+    return true;
 }
 
 static bool reader_begin(struct deflate_reader *reader)
 {
-    if (!reader->stream) {
-        reader->stream = stream_new();
-        if (!reader->stream)
-            return false;
-        if (inflateInit2(&reader->stream->z, -reader->window_bits) != Z_OK) {
-            free(reader->stream);
-            reader->stream = NULL;
-            return false;
-        }
-    }
+    if (!reader->stream && !reader_begin_stream(reader))
+        return false;
     reader->is_in_message = true;
     reader->has_ended = false;
     reader->tail_done = 0;

@@ -7,7 +7,8 @@
  *     reading   about 8 KiB, and the window that was agreed on, at most 32 KiB
  *
  * The writing side may forget what it knows at any time, as what it writes then refers to nothing
- * before.  The reading side has to remember as much as was agreed.
+ * before.  The reading side has to remember as much as was agreed: after a quiet time only the part
+ * of the window that was ever used, and nothing else.
  */
 #ifndef WSKEEP_PROTO_DEFLATE_H
 #define WSKEEP_PROTO_DEFLATE_H
@@ -41,6 +42,9 @@ const char *deflate_result_text(enum deflate_result result);
 
 struct deflate_reader {
     struct deflate_stream *stream; /* NULL until the first message, and after it was given back */
+    uint8_t *past;                 /* what the next message may refer to, while there is no stream;
+                                      NULL: nothing */
+    uint16_t past_bytes;
     uint8_t window_bits;
     bool keeps_context; /* messages refer to those before them */
     bool has_ended;     /* the last thing read was the end of a final block */

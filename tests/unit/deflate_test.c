@@ -480,6 +480,75 @@ START_TEST(memory_is_what_the_header_says_and_goes_back)
 }
 END_TEST
 
+START_TEST(a_quiet_reader_keeps_what_was_inflated_and_no_more)
+{
+    uint8_t *json = make(JSON, 100000);
+    static const size_t sizes[] = {1000, 100000};
+    for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        begin(15, true);
+        for (unsigned round = 0; round < 3; round++) {
+            pass(json, sizes[i], sizes[i], 4096); /* the second time it refers to the first */
+            size_t past_bytes = (round + 1) * sizes[i] < 32768 ? (round + 1) * sizes[i] : 32768;
+            counting = true;
+            deflate_writer_rest(&writer);
+            deflate_reader_rest(&reader);
+            counting = false;
+            ck_assert_ptr_null(reader.stream);
+            ck_assert_uint_eq(reader.past_bytes, past_bytes);
+            ck_assert_int_le(held_bytes, (long)past_bytes + 64);
+        }
+        end();
+        ck_assert_int_eq(held_bytes, 0);
+    }
+    free(json);
+}
+END_TEST
+
+START_TEST(a_quiet_reader_without_memory_keeps_its_stream)
+{
+    uint8_t *json = make(JSON, 1000);
+    begin(15, true);
+    pass(json, 1000, 1000, 1000);
+    counting = true;
+    allocation_count = 0;
+    allocation_failing = 1;
+    deflate_reader_rest(&reader);
+    allocation_failing = 0;
+    counting = false;
+    ck_assert_ptr_nonnull(reader.stream);
+    pass(json, 1000, 1000, 1000);
+    end();
+    ck_assert_int_eq(held_bytes, 0);
+    free(json);
+}
+END_TEST
+
+START_TEST(a_reader_that_cannot_wake_says_so)
+{
+    uint8_t *json = make(JSON, 1000);
+    unsigned failing = 0;
+    for (bool failed = true; failed;) {
+        begin(15, true);
+        pass(json, 1000, 1000, 1000);
+        counting = true;
+        deflate_reader_rest(&reader);
+        counting = false;
+        ck_assert_int_eq(write_message(json, 1000, 1000), DEFLATE_OK);
+        allocation_count = 0;
+        allocation_failing = ++failing;
+        enum deflate_result result =
+            read_message(writer.buffer, writer.buffer_bytes, writer.buffer_bytes, 1000);
+        failed = allocation_count >= failing;
+        allocation_failing = 0;
+        ck_assert_int_eq(result, failed ? DEFLATE_ERR_MEMORY : DEFLATE_OK);
+        end();
+        ck_assert_int_eq(held_bytes, 0);
+    }
+    ck_assert_uint_gt(failing, 3); /* the stream, its state, its window */
+    free(json);
+}
+END_TEST
+
 START_TEST(a_message_for_which_there_is_no_memory_goes_as_it_is)
 {
     uint8_t *json = make(JSON, 200000);
@@ -556,6 +625,9 @@ int main(void)
                         sizeof streams / sizeof *streams);
     tcase_add_test(tests, the_rfcs_second_message_needs_the_first);
     tcase_add_test(tests, mutations_end_alike_however_they_are_split);
+    tcase_add_test(tests, a_quiet_reader_keeps_what_was_inflated_and_no_more);
+    tcase_add_test(tests, a_quiet_reader_without_memory_keeps_its_stream);
+    tcase_add_test(tests, a_reader_that_cannot_wake_says_so);
     tcase_add_test(tests, memory_is_what_the_header_says_and_goes_back);
     tcase_add_loop_test(tests, a_message_for_which_there_is_no_memory_goes_as_it_is, 0, 2);
     tcase_add_test(tests, a_reader_without_memory_says_so);
