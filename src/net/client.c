@@ -35,10 +35,10 @@ void client_did_not_run(struct net_session *net)
 }
 
 /* Its handshake comes first; the head is read out of what follows. */
-static void secure(struct net_session *net)
+static void secure(struct net_session *net, struct tls_context *context)
 {
     struct conn *conn = &net->client.conn;
-    struct conn_tls *tls = conn_tls_new_of_client(net->worker->tls, net->link->tls.clients);
+    struct conn_tls *tls = conn_tls_new_of_client(net->worker->tls, context);
     if (tls) {
         conn_secure(conn, tls);
         return;
@@ -62,8 +62,10 @@ static bool is_unix_socket(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &bytes) == 0 && family == AF_UNIX;
 }
 
-void client_begin(struct net_session *net, int fd, const struct config_listen *listen)
+void client_begin(struct net_session *net, const struct arrival *arrival)
 {
+    const struct config_listen *listen = arrival->listen;
+    int fd = arrival->fd;
     struct client *client = &net->client;
     bool is_unix = listen->kind == CONFIG_LISTEN_UNIX ||
                    (listen->kind == CONFIG_LISTEN_SYSTEMD && is_unix_socket(fd));
@@ -76,13 +78,13 @@ void client_begin(struct net_session *net, int fd, const struct config_listen *l
     conn_open(&client->conn, fd, is_unix, net->worker->base, on_read, on_write, net);
     conn_set_reading(&client->conn, true);
     if (listen->tls)
-        secure(net);
+        secure(net, arrival->tls);
 }
 
 void client_release_place(struct net_session *net)
 {
     if (net->client.was_counted)
-        net->link->client_count--;
+        link_client_left(net->link);
     net->client.was_counted = false;
 }
 

@@ -18,6 +18,7 @@
 #include "proto/handshake.h"
 #include "proto/message.h"
 
+struct arrival;
 struct config_listen;
 struct net_session;
 
@@ -65,7 +66,7 @@ struct client {
 };
 
 /* A socket was accepted. */
-void client_begin(struct net_session *net, int fd, const struct config_listen *listen);
+void client_begin(struct net_session *net, const struct arrival *arrival);
 
 /* Everything is given back; the socket is closed if it is still here. */
 void client_clear(struct net_session *net);

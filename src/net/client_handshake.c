@@ -175,9 +175,9 @@ unsigned client_handshake_status(enum http_head_result result)
     return result == HTTP_HEAD_ERR_TOO_BIG ? 431 : 400;
 }
 
-unsigned client_handshake_check(const struct net_session *net, const uint8_t *data,
-                                size_t head_bytes, struct client_request **request,
-                                const char **why, struct http_text *shown)
+unsigned client_handshake_check(struct net_session *net, const uint8_t *data, size_t head_bytes,
+                                struct client_request **request, const char **why,
+                                struct http_text *shown)
 {
     const struct link_config *config = net->config;
     struct http_head head;
@@ -198,11 +198,8 @@ unsigned client_handshake_check(const struct net_session *net, const uint8_t *da
     status = client_access_check(net, &head, &asked, &shows_token_in_header, why, shown);
     if (status != 101)
         return status;
-    *why = "max_clients";
-    if (net->link->client_count >= config->client.max_clients)
-        return 503;
-    *why = "max_clients, and as many that left and are still delivered for";
-    if (net->link->session_count / 2 >= config->client.max_clients)
+    *why = link_is_full(net->link, config->client.max_clients);
+    if (*why)
         return 503;
     *why = "subprotocol";
     if (!offer_make(&config->upstream.subprotocols, &asked, &offer))
@@ -215,5 +212,9 @@ unsigned client_handshake_check(const struct net_session *net, const uint8_t *da
         return 431;
     *why = "no memory";
     *request = request_new(&config->client, &asked, &offer, target, &forward);
-    return *request ? 101 : 503;
+    if (!*request)
+        return 503;
+    *why = link_take_place(net->link, config->client.max_clients);
+    net->client.was_counted = !*why;
+    return *why ? 503 : 101; /* another worker may have had the last place just now */
 }

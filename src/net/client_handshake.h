@@ -10,9 +10,9 @@
  * Check the head of a request.  Returns 101 with *request (to be freed), or the status to refuse
  * it with, and *why in a few words; *shown: what in data it is about, if anything.
  */
-unsigned client_handshake_check(const struct net_session *net, const uint8_t *data,
-                                size_t head_bytes, struct client_request **request,
-                                const char **why, struct http_text *shown);
+unsigned client_handshake_check(struct net_session *net, const uint8_t *data, size_t head_bytes,
+                                struct client_request **request, const char **why,
+                                struct http_text *shown);
 
 /* The status for a head that is none. */
 unsigned client_handshake_status(enum http_head_result result);

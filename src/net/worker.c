@@ -79,6 +79,7 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
                               .socket_group = (gid_t)-1,
                               .timer_fd = -1,
                               .spare_fd = -1,
+                              .mailbox = {.fd = -1},
                               .timer_armed_ms = TIMERS_NEVER};
     chance_init(&worker->chance);
     timers_init(&worker->timers);
@@ -111,10 +112,8 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
         goto fail;
     event_assign(&worker->timer_event, worker->base, worker->timer_fd, EV_READ | EV_PERSIST,
                  on_timer, worker);
-    if (event_add(&worker->timer_event, NULL) == 0) {
-        network_init(&worker->network, worker);
+    if (event_add(&worker->timer_event, NULL) == 0)
         return true;
-    }
 fail:;
     int error = errno;
     worker_clear(worker);
@@ -132,6 +131,7 @@ void worker_clear(struct worker *worker)
     secrets_free(worker->secrets);
     timers_clear(&worker->timers);
     network_clear(&worker->network);
+    mailbox_clear(&worker->mailbox);
     free(worker->receive_buffer);
     free(worker->send_buffer);
     if (worker->base) {

@@ -25,7 +25,7 @@ static const struct {
 
 START_TEST(what_is_accepted_has_a_half_for_sure) /* _i is the row */
 {
-    const struct budget budget = {
+    struct budget budget = {
         .bytes = admissions[_i].accepted, .kept_bytes = admissions[_i].held, .bytes_max = 100};
     ck_assert_msg(budget_has_room(&budget, admissions[_i].bytes) == admissions[_i].has_room, "%s",
                   admissions[_i].why);
