@@ -16,7 +16,7 @@
  * With several workers each has a budget of its own, and beside it what the others had when it
  * looked at theirs: all rules are about the sum.  A no is said only after another look; a yes may
  * come of numbers to which others have added since.  Each tells its own, and looks, when it has
- * changed by BUDGET_UNTOLD_BYTES_MAX, and before a message as large as that.  So the limit is
+ * changed by BUDGET_BLIND_BYTES_MAX, and before a message as large as that.  So the limit is
  * passed by no more than that and one message for each worker.
  */
 #ifndef WSKEEP_CORE_BUDGET_H
@@ -25,7 +25,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { BUDGET_UNTOLD_BYTES_MAX = 64 * 1024 };
+enum { BUDGET_BLIND_BYTES_MAX = 64 * 1024 };
 
 /* What the other workers have, all together. */
 struct budget_others {
@@ -43,7 +43,7 @@ struct budget {
     uint64_t refused_bytes;
     uint64_t refused_held_bytes;
     struct budget_others others;             /* when we last looked */
-    uint64_t told_bytes;                     /* our own, in all, when they were last told */
+    uint64_t looked_bytes;                   /* our own, in all, just then */
     void (*exchange)(struct budget *budget); /* tell ours, look at theirs; NULL: we are alone */
 };
 
@@ -59,12 +59,18 @@ enum budget_verdict {
     BUDGET_END    /* it would be in everybody's way: end this connection */
 };
 
+static inline uint64_t budget_own_bytes(const struct budget *budget)
+{
+    return budget->bytes + budget->partial_bytes + budget->kept_bytes;
+}
+
 /* The numbers of the others are fresh now.  False: there are none. */
 static inline bool budget_look(struct budget *budget)
 {
     if (!budget->exchange)
         return false;
     budget->exchange(budget);
+    budget->looked_bytes = budget_own_bytes(budget);
     return true;
 }
 
@@ -113,7 +119,7 @@ static inline bool budget_seems_to_have_room(const struct budget *budget, uint64
 static inline bool budget_would_have_room(struct budget *budget, uint64_t freed_bytes,
                                           uint64_t bytes)
 {
-    bool is_fresh = bytes >= BUDGET_UNTOLD_BYTES_MAX && budget_look(budget);
+    bool is_fresh = bytes >= BUDGET_BLIND_BYTES_MAX && budget_look(budget);
     return budget_seems_to_have_room(budget, freed_bytes, bytes) ||
            (!is_fresh && budget_look(budget) &&
             budget_seems_to_have_room(budget, freed_bytes, bytes));
@@ -159,13 +165,13 @@ static inline bool budget_came_back(struct budget *budget)
     return true;
 }
 
-/* Our own have changed: enough to tell? */
+/* Our own have changed: by so much that we should look again? */
 static inline void budget_changed(struct budget *budget)
 {
-    uint64_t own_bytes = budget->bytes + budget->partial_bytes + budget->kept_bytes;
-    uint64_t untold_bytes = own_bytes > budget->told_bytes ? own_bytes - budget->told_bytes
-                                                           : budget->told_bytes - own_bytes;
-    if (untold_bytes >= BUDGET_UNTOLD_BYTES_MAX)
+    uint64_t own_bytes = budget_own_bytes(budget);
+    uint64_t change_bytes = own_bytes > budget->looked_bytes ? own_bytes - budget->looked_bytes
+                                                             : budget->looked_bytes - own_bytes;
+    if (change_bytes >= BUDGET_BLIND_BYTES_MAX)
         (void)budget_look(budget);
 }
 

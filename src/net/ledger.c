@@ -32,13 +32,12 @@ static bool put(atomic_uint_fast64_t *number, uint64_t now)
     return now < before;
 }
 
-bool ledger_write(struct ledger *ledger, unsigned page, struct budget *budget)
+bool ledger_write(struct ledger *ledger, unsigned page, const struct budget *budget)
 {
     struct ledger_page *own = &ledger->pages[page];
     bool is_less = put(&own->bytes, budget->bytes);
     is_less |= put(&own->partial_bytes, budget->partial_bytes);
     is_less |= put(&own->kept_bytes, budget->kept_bytes);
-    budget->told_bytes = budget->bytes + budget->partial_bytes + budget->kept_bytes;
     return is_less && atomic_load(&ledger->waiting_count) > 0;
 }
 

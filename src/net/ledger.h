@@ -2,7 +2,7 @@
  * What each worker holds of `memory_max`, where the others can read it without a lock.
  *
  * Each writes only its own page, at the end of a turn and when it has changed by
- * BUDGET_UNTOLD_BYTES_MAX; it reads the others' when its own rules say so (core/budget.h).  Whoever
+ * BUDGET_BLIND_BYTES_MAX; it reads the others' when its own rules say so (core/budget.h).  Whoever
  * was turned away says that it waits, and is woken when somebody gives memory back: there is no
  * polling.
  */
@@ -36,7 +36,7 @@ struct ledger {
 void ledger_init(struct ledger *ledger, unsigned page_count);
 
 /* Write what this budget holds.  True: it is less than before, and somebody waits for that. */
-bool ledger_write(struct ledger *ledger, unsigned page, struct budget *budget);
+bool ledger_write(struct ledger *ledger, unsigned page, const struct budget *budget);
 
 /* Read what the others hold. */
 void ledger_read(struct ledger *ledger, unsigned page, struct budget *budget);
