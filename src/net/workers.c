@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -224,6 +225,9 @@ static bool turn_ended(void *context)
 static void *thread_main(void *argument)
 {
     struct worker *worker = argument;
+    char name[16]; /* for top -H; the kernel has room for no more */
+    snprintf(name, sizeof(name), "worker %u", worker->index);
+    (void)pthread_setname_np(pthread_self(), name);
     worker_run(worker, turn_ended, worker);
     atomic_store(&worker->has_ended, true);
     mailbox_poke(&workers_main(worker->workers)->mailbox);
