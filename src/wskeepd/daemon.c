@@ -70,10 +70,10 @@ static void reload(struct daemon *daemon)
     bool is_applied = config && reload_apply(daemon, config);
     if (is_applied)
         say(daemon, LOG_INFO, "reloaded", "the configuration was read again");
-    if (is_applied && count_workers(config) != daemon->worker_count)
-        report_workers_unchanged(daemon, count_workers(config));
     else
         say(daemon, LOG_ERROR, "reload-failed", "nothing was changed");
+    if (is_applied && count_workers(config) != daemon->worker_count)
+        report_workers_unchanged(daemon, count_workers(config));
     config_free(config);
     config_errors_clear(&errors);
 }
