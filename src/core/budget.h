@@ -16,8 +16,8 @@
  * With several workers each has a budget of its own, and beside it what the others had when it
  * looked at theirs: all rules are about the sum.  A no is said only after another look; a yes may
  * come of numbers to which others have added since.  Each tells its own, and looks, when it has
- * changed by BUDGET_BLIND_BYTES_MAX, and before a message as large as that.  So the limit is
- * passed by no more than that and one message for each worker.
+ * changed by BUDGET_BLIND_BYTES_MAX since it last did, and before a message as large as that.  So
+ * the limit is passed by no more than that and one message for each further worker.
  */
 #ifndef WSKEEP_CORE_BUDGET_H
 #define WSKEEP_CORE_BUDGET_H
