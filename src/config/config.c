@@ -71,7 +71,7 @@ struct link_config *link_config_new(void)
     struct link_config *link = calloc(1, sizeof(*link));
     if (link == NULL)
         return NULL;
-    link->reference_count = 1;
+    atomic_init(&link->reference_count, 1);
     link->session.client_heartbeat.stall_timeout_ms = SETTINGS_NEVER;
     if (!config_presets(link, 1)) {
         link_config_release(link);
@@ -103,8 +103,9 @@ bool config_add_link(struct config *config, struct link_config *link)
 
 struct link_config *link_config_hold(struct link_config *link)
 {
-    assert(link->reference_count > 0);
-    link->reference_count++;
+    unsigned before = atomic_fetch_add_explicit(&link->reference_count, 1, memory_order_relaxed);
+    assert(before > 0);
+    (void)before;
     return link;
 }
 
@@ -136,8 +137,9 @@ void config_template_clear(struct config_template *template)
 
 void link_config_release(struct link_config *link)
 {
-    assert(link->reference_count > 0);
-    if (--link->reference_count > 0)
+    unsigned before = atomic_fetch_sub_explicit(&link->reference_count, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before > 1)
         return;
     free(link->name);
     for (size_t i = 0; i < link->listen_count; i++) {

@@ -8,6 +8,7 @@
 #ifndef WSKEEP_CONFIG_CONFIG_H
 #define WSKEEP_CONFIG_CONFIG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -119,9 +120,9 @@ struct config_upstream {
     struct config_upstream_tls tls;
 };
 
-/* One entry under `links:`.  Shared by the link's sessions: counted references. */
+/* One entry under `links:`.  Shared by the link's sessions, on all workers: counted references. */
 struct link_config {
-    unsigned reference_count;
+    atomic_uint reference_count;
     char *name;
     struct config_listen *listens;
     size_t listen_count;
@@ -134,6 +135,7 @@ struct link_config {
 struct config {
     enum config_log_level log_level;
     enum config_log_format log_format;
+    uint32_t worker_count; /* or CONFIG_WORKERS_AUTO */
     uint64_t memory_bytes_max;
     struct link_config **links; /* NULL when there is none */
     size_t link_count;
@@ -151,6 +153,9 @@ struct config_errors {
     struct config_error *items;
     size_t count; /* at most CONFIG_ERROR_COUNT_MAX; the last one then says so */
 };
+
+enum { CONFIG_WORKER_COUNT_MAX = 64 };
+#define CONFIG_WORKERS_AUTO UINT32_MAX /* one for each processor that we may use */
 
 enum {
     CONFIG_TEMPLATE_FILE_COUNT_MAX = 16, /* of one value */

@@ -46,12 +46,14 @@ static const struct config_key keys[] = {
              "fields of their own in the journal of systemd."},
     {.path = "workers",
      .type = CONFIG_COUNT,
-     .state = CONFIG_KEY_UNBUILT,
+     CONFIG_FIELD(worker_count),
      .minimum = 1,
-     .maximum = 1024,
-     .preset = "1",
+     .maximum = CONFIG_WORKER_COUNT_MAX,
+     .preset = "auto",
      .word = "auto",
-     .text = "Threads that relay, each with an event loop; auto: one per core."},
+     .text =
+         "Threads that relay, each with an event loop; auto: one for each processor that wskeepd "
+         "may use. It is read at start: a reload does not change it."},
     {.path = "memory_max",
      .type = CONFIG_SIZE,
      CONFIG_FIELD(memory_bytes_max),

@@ -448,9 +448,18 @@ void log_line(struct log *log, enum log_level level, const char *event, const ch
 {
     if (!log_is_on(log, level))
         return;
-    if (log->format == LOG_JOURNAL && entry_out(log, level, event, sentence, fields, field_count))
-        return;
-    line_out(log, level, event, sentence, fields, field_count);
+    pthread_mutex_lock(&log->mutex);
+    if (log->format != LOG_JOURNAL || !entry_out(log, level, event, sentence, fields, field_count))
+        line_out(log, level, event, sentence, fields, field_count);
+    pthread_mutex_unlock(&log->mutex);
+}
+
+void log_set(struct log *log, enum log_level level, enum log_format format)
+{
+    atomic_store(&log->level, level);
+    pthread_mutex_lock(&log->mutex);
+    log->format = format;
+    pthread_mutex_unlock(&log->mutex);
 }
 
 struct log_field log_text(const char *name, const char *text)

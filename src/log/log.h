@@ -8,6 +8,8 @@
 #ifndef WSKEEP_LOG_LOG_H
 #define WSKEEP_LOG_LOG_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,10 +21,11 @@ enum { LOG_LINE_BYTES_MAX = 2048 }; /* a longer line is cut, in JSON between two
 
 #define LOG_JOURNAL_PATH "/run/systemd/journal/socket"
 
-/* The sink, and what it lets pass.  One for the daemon, handed down. */
+/* The sink, and what it lets pass.  One for the daemon, handed down to all its threads. */
 struct log {
     int fd;
-    enum log_level level;
+    _Atomic enum log_level level;
+    pthread_mutex_t mutex; /* of what follows: PTHREAD_MUTEX_INITIALIZER */
     enum log_format format;
     uint64_t lost_count;      /* lines that could not be written: said in the next that can be */
     bool fd_is_journal;       /* text lines start with <PRIORITY>, and the journal knows the time */
@@ -68,12 +71,16 @@ static inline bool log_is_on(const struct log *log, enum log_level level)
  * Journal: MESSAGE=SENTENCE, PRIORITY=6, WSKEEP_EVENT=ready, ... in one datagram.  Where there is
  * no journal it becomes text, after one warning.
  * One write(); standard error is non-blocking or not, a line that does not fit is counted as lost.
+ * Any thread may call it: lines stay whole.
  */
 void log_line(struct log *log, enum log_level level, const char *event, const char *sentence,
               const struct log_field *fields, size_t field_count);
 
 /* Is this descriptor the journal's, as JOURNAL_STREAM says?  Asked once, at start. */
 bool log_is_journal_stream(int fd, const char *journal_stream);
+
+/* From the next line on.  While other threads may write theirs. */
+void log_set(struct log *log, enum log_level level, enum log_format format);
 
 /* Close what log_line() has opened. */
 void log_clear(struct log *log);

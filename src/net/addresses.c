@@ -37,7 +37,7 @@ struct addresses *addresses_new(const struct addrinfo *list, int *error)
     if (!addresses)
         return NULL;
     *error = 0;
-    addresses->reference_count = 1;
+    atomic_init(&addresses->reference_count, 1);
     addresses->count = count;
     const struct addrinfo *next[2] = {next_of(list, family),
                                       next_of(list, family == AF_INET ? AF_INET6 : AF_INET)};
@@ -54,14 +54,17 @@ struct addresses *addresses_new(const struct addrinfo *list, int *error)
 
 struct addresses *addresses_hold(struct addresses *addresses)
 {
-    assert(addresses->reference_count > 0);
-    addresses->reference_count++;
+    unsigned before =
+        atomic_fetch_add_explicit(&addresses->reference_count, 1, memory_order_relaxed);
+    assert(before > 0);
+    (void)before;
     return addresses;
 }
 
 void addresses_release(struct addresses *addresses)
 {
-    if (addresses && --addresses->reference_count == 0)
+    if (addresses &&
+        atomic_fetch_sub_explicit(&addresses->reference_count, 1, memory_order_acq_rel) == 1)
         free(addresses);
 }
 

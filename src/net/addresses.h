@@ -1,13 +1,14 @@
 /*
  * The addresses of one name, in the order in which they are to be tried.  RFC 8305 section 4.
  *
- * Shared by all who asked: never changed once made, counted references, one thread.
+ * Shared by all who asked, on all workers: never changed once made, counted references.
  */
 #ifndef WSKEEP_NET_ADDRESSES_H
 #define WSKEEP_NET_ADDRESSES_H
 
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -23,7 +24,7 @@ struct address {
 };
 
 struct addresses {
-    unsigned reference_count;
+    atomic_uint reference_count;
     size_t count; /* at least 1 */
     struct address items[];
 };

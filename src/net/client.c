@@ -34,17 +34,17 @@ static void leave(struct net_session *net);
 
 void client_did_not_run(struct net_session *net)
 {
-    struct client_arrival *arrival = net->client.arrival;
-    if (arrival)
-        arrival->handshake_due_ms =
+    struct client_asking *asking = net->client.asking;
+    if (asking)
+        asking->handshake_due_ms =
             timers_after(relay_now(net), net->config->client.handshake_timeout_ms);
 }
 
 /* Its handshake comes first; the head is read out of what follows. */
-static void secure(struct net_session *net)
+static void secure(struct net_session *net, struct tls_context *context)
 {
     struct conn *conn = &net->client.conn;
-    struct conn_tls *tls = conn_tls_new_of_client(net->worker->tls, net->link->tls.clients);
+    struct conn_tls *tls = conn_tls_new_of_client(net->worker->tls, context);
     if (tls) {
         conn_secure(conn, tls);
         return;
@@ -56,10 +56,10 @@ static void secure(struct net_session *net)
 
 void client_hurry(struct net_session *net)
 {
-    struct client_arrival *arrival = net->client.arrival;
+    struct client_asking *asking = net->client.asking;
     uint64_t due_ms = relay_now(net) + CLIENT_HURRY_MS;
-    if (arrival && due_ms < arrival->handshake_due_ms)
-        arrival->handshake_due_ms = due_ms;
+    if (asking && due_ms < asking->handshake_due_ms)
+        asking->handshake_due_ms = due_ms;
 }
 
 static bool is_unix_socket(int fd)
@@ -72,17 +72,19 @@ static bool is_unix_socket(int fd)
 bool client_init(struct net_session *net)
 {
     conn_init(&net->client.conn, &net->worker->budget);
-    net->client.arrival = calloc(1, sizeof(*net->client.arrival));
-    return net->client.arrival != NULL;
+    net->client.asking = calloc(1, sizeof(*net->client.asking));
+    return net->client.asking != NULL;
 }
 
-void client_begin(struct net_session *net, int fd, const struct config_listen *listen)
+void client_begin(struct net_session *net, const struct arrival *arrival)
 {
+    const struct config_listen *listen = arrival->listen;
+    int fd = arrival->fd;
     struct client *client = &net->client;
     bool is_unix = listen->kind == CONFIG_LISTEN_UNIX ||
                    (listen->kind == CONFIG_LISTEN_SYSTEMD && is_unix_socket(fd));
     client->stage = CLIENT_HEAD;
-    client->arrival->listen = listen;
+    client->asking->listen = listen;
     client_did_not_run(net); /* counted from accept */
     client->data_ms = relay_now(net);
     if (!is_unix)
@@ -90,23 +92,23 @@ void client_begin(struct net_session *net, int fd, const struct config_listen *l
     conn_open(&client->conn, fd, is_unix, &net->worker->readiness, &calls);
     conn_set_reading(&client->conn, true);
     if (listen->tls)
-        secure(net);
+        secure(net, arrival->tls);
 }
 
 void client_release_place(struct net_session *net)
 {
     if (net->client.was_counted)
-        net->link->client_count--;
+        link_client_left(net->link);
     net->client.was_counted = false;
 }
 
 /* It was answered, or has gone. */
-static void end_arrival(struct client *client)
+static void end_asking(struct client *client)
 {
-    if (client->arrival)
-        head_clear(&client->arrival->head);
-    free(client->arrival);
-    client->arrival = NULL;
+    if (client->asking)
+        head_clear(&client->asking->head);
+    free(client->asking);
+    client->asking = NULL;
 }
 
 /* The client takes part no more; its socket went elsewhere or is closed. */
@@ -118,7 +120,7 @@ static void leave(struct net_session *net)
     compression_free(client->compression);
     client->compression = NULL;
     client_kept_drop(&client->kept);
-    end_arrival(client);
+    end_asking(client);
     late_pong_drop(&client->sending.pong);
     client_room_end(net);
     client_release_place(net);
@@ -164,15 +166,15 @@ void client_do_answer(struct net_session *net)
     const char *subprotocol = request->has_offer ? net->core.subprotocol : NULL;
     message_reader_init(&client->reader, true, &net->config->client.limits);
     message_reader_leave_masked(&client->reader);
-    struct client_arrival *arrival = client->arrival;
-    if (arrival->has_deflate)
-        client->compression = compression_new(&client->reader, &arrival->deflate, true);
-    const struct deflate_terms *deflate = client->compression ? &arrival->deflate : NULL;
+    struct client_asking *asking = client->asking;
+    if (asking->has_deflate)
+        client->compression = compression_new(&client->reader, &asking->deflate, true);
+    const struct deflate_terms *deflate = client->compression ? &asking->deflate : NULL;
     size_t bytes =
-        handshake_build_response(arrival->accept, subprotocol, deflate, head, sizeof(head));
+        handshake_build_response(asking->accept, subprotocol, deflate, head, sizeof(head));
     assert(bytes > 0); /* a subprotocol has at most HANDSHAKE_SUBPROTOCOL_BYTES_MAX */
     gather_copy(&net->worker->gather, &client->conn, head, bytes);
-    end_arrival(client);
+    end_asking(client);
     client->stage = CLIENT_OPEN;
 }
 
@@ -255,7 +257,7 @@ static void read_head(struct net_session *net, uint8_t *data, size_t bytes)
     size_t head_bytes;
     bool is_out_of_memory;
     enum http_head_result result =
-        head_feed(&client->arrival->head, &data, &bytes, &head_bytes, &is_out_of_memory);
+        head_feed(&client->asking->head, &data, &bytes, &head_bytes, &is_out_of_memory);
     if (is_out_of_memory)
         client_do_refuse(net, 503, "no memory");
     else if (result != HTTP_HEAD_OK && result != HTTP_HEAD_NEED_MORE)
@@ -269,9 +271,9 @@ static void read_head(struct net_session *net, uint8_t *data, size_t bytes)
         refuse(net, status, why, shown);
         return;
     }
-    struct head head = client->arrival->head; /* it may hold the first frames, too */
-    client->arrival->head = (struct head){0};
-    client->arrival->listen = NULL;
+    struct head head = client->asking->head; /* it may hold the first frames, too */
+    client->asking->head = (struct head){0};
+    client->asking->listen = NULL;
     client->stage = CLIENT_WAITING;
     relay_begin(net);
     if (client->stage == CLIENT_OPEN)
@@ -396,7 +398,7 @@ uint64_t client_deadline_ms(const struct net_session *net)
 {
     const struct client *client = &net->client;
     if (client->stage == CLIENT_HEAD)
-        return client->arrival->handshake_due_ms;
+        return client->asking->handshake_due_ms;
     if (client->stage == CLIENT_GONE)
         return TIMERS_NEVER;
     uint64_t due_ms = trim_deadline_ms(net);
@@ -409,7 +411,7 @@ void client_timer(struct net_session *net)
 {
     struct client *client = &net->client;
     uint64_t now_ms = relay_now(net);
-    if (client->stage == CLIENT_HEAD && now_ms >= client->arrival->handshake_due_ms) {
+    if (client->stage == CLIENT_HEAD && now_ms >= client->asking->handshake_due_ms) {
         if (net->is_late)
             client_do_refuse(net, 503, "shutdown");
         else

@@ -18,6 +18,7 @@
 #include "proto/handshake.h"
 #include "proto/message.h"
 
+struct arrival;
 struct config_listen;
 struct net_session;
 
@@ -31,7 +32,7 @@ enum client_stage {
 };
 
 /* A client whose handshake is not answered yet. */
-struct client_arrival {
+struct client_asking {
     struct head head;
     const struct config_listen *listen; /* where it came in; until the handshake was read */
     uint64_t handshake_due_ms;
@@ -56,7 +57,7 @@ struct client_request {
 
 struct client {
     struct conn conn;
-    struct client_arrival *arrival; /* NULL once it was answered, or has gone */
+    struct client_asking *asking; /* NULL once it was answered, or has gone */
     const struct client_request *request;
     struct message_reader reader;
     struct compression *compression; /* NULL: off */
@@ -73,7 +74,7 @@ struct client {
 bool client_init(struct net_session *net);
 
 /* A socket was accepted. */
-void client_begin(struct net_session *net, int fd, const struct config_listen *listen);
+void client_begin(struct net_session *net, const struct arrival *arrival);
 
 /* Everything is given back; the socket is closed if it is still here. */
 void client_clear(struct net_session *net);

@@ -61,7 +61,7 @@ static bool local_read(int fd, struct local *local)
 static bool host_is_allowed(const struct net_session *net, const struct host *host)
 {
     static const char *const own[] = {"localhost", "127.0.0.1", "::1"};
-    const struct config_listen *listen = net->client.arrival->listen;
+    const struct config_listen *listen = net->client.asking->listen;
     const struct config_strings *allowed = &net->config->client.allow_hosts;
     struct local local;
     if (!local_read(net->client.conn.watched.fd, &local))

@@ -173,12 +173,12 @@ static const struct client_request *request_new(const struct handshake_request *
 }
 
 /* What the answer will say. */
-static void prepare_answer(struct client_arrival *arrival, const struct config_client *config,
+static void prepare_answer(struct client_asking *asking, const struct config_client *config,
                            const struct handshake_request *asked)
 {
-    handshake_accept(asked->key.at, digest_sha1, arrival->accept);
-    arrival->has_deflate = asked->offers_deflate && config->compression == CONFIG_COMPRESSION_ON;
-    arrival->deflate = asked->deflate;
+    handshake_accept(asked->key.at, digest_sha1, asking->accept);
+    asking->has_deflate = asked->offers_deflate && config->compression == CONFIG_COMPRESSION_ON;
+    asking->deflate = asked->deflate;
 }
 
 void client_request_free(const struct client_request *request)
@@ -194,9 +194,9 @@ unsigned client_handshake_status(enum http_head_result result)
     return result == HTTP_HEAD_ERR_TOO_BIG ? 431 : 400;
 }
 
-unsigned client_handshake_check(const struct net_session *net, const uint8_t *data,
-                                size_t head_bytes, const struct client_request **request,
-                                const char **why, struct http_text *shown)
+unsigned client_handshake_check(struct net_session *net, const uint8_t *data, size_t head_bytes,
+                                const struct client_request **request, const char **why,
+                                struct http_text *shown)
 {
     const struct link_config *config = net->config;
     struct http_head head;
@@ -217,11 +217,8 @@ unsigned client_handshake_check(const struct net_session *net, const uint8_t *da
     status = client_access_check(net, &head, &asked, &shows_token_in_header, why, shown);
     if (status != 101)
         return status;
-    *why = "max_clients";
-    if (net->link->client_count >= config->client.max_clients)
-        return 503;
-    *why = "max_clients, and as many that left and are still delivered for";
-    if (net->link->session_count / 2 >= config->client.max_clients)
+    *why = link_is_full(net->link, config->client.max_clients);
+    if (*why)
         return 503;
     *why = "subprotocol";
     if (!offer_make(&config->upstream.subprotocols, &asked, &offer))
@@ -233,7 +230,11 @@ unsigned client_handshake_check(const struct net_session *net, const uint8_t *da
     if (!forward_make(&config->upstream, &head, shows_token_in_header, &forward))
         return 431;
     *why = "no memory";
-    prepare_answer(net->client.arrival, &config->client, &asked);
+    prepare_answer(net->client.asking, &config->client, &asked);
     *request = request_new(&asked, &offer, target, &forward);
-    return *request ? 101 : 503;
+    if (!*request)
+        return 503;
+    *why = link_take_place(net->link, config->client.max_clients);
+    net->client.was_counted = !*why;
+    return *why ? 503 : 101; /* another worker may have had the last place just now */
 }

@@ -32,8 +32,8 @@ void client_room_account(struct net_session *net)
     struct budget_share *share = &client->room.share;
     size_t reader_bytes = message_reader_heap_bytes(&client->reader);
     size_t kept_bytes = client->kept ? client->kept->end : 0;
-    if (client->arrival)
-        kept_bytes += client->arrival->head.used;
+    if (client->asking)
+        kept_bytes += client->asking->head.used;
     if (client->stage == CLIENT_GONE)
         return;
     if (client_kept_has_message(client->kept)) /* whole: it waits for room in the outbox */

@@ -13,13 +13,11 @@
 #include <unistd.h>
 
 #include "config/config.h"
+#include "net/arrival.h"
 #include "net/handover.h"
 #include "net/link.h"
 #include "net/listener_unix.h"
-#include "net/relay.h"
-#include "net/report.h"
-
-enum { LISTENER_ANSWER_BYTES_MAX = 512 };
+#include "net/workers.h"
 
 /* ---- accepting ----------------------------------------------------------------------------- */
 
@@ -47,24 +45,6 @@ static void pause_accepting(struct listener *listener, int error)
     log_line(worker->log, LOG_ERROR, "accept-paused", sentence, fields, 3);
 }
 
-/*
- * A client for whom there is nothing hears so at once: with 503, or, where TLS would have to come
- * first, by the end.  What it has sent already is read, so that no RST takes the answer away.
- */
-static void turn_away(struct listener *listener, int client, const char *why)
-{
-    struct worker *worker = listener->worker;
-    char head[LISTENER_ANSWER_BYTES_MAX];
-    if (!listener->listen->tls) {
-        size_t bytes = handshake_build_refusal(503, why, head, sizeof(head));
-        (void)recv(client, worker->receive_buffer, WORKER_RECEIVE_BYTES, 0);
-        (void)send(client, head, bytes, MSG_NOSIGNAL);
-        (void)shutdown(client, SHUT_WR);
-    }
-    close(client);
-    report_client_turned_away(worker, listener->link, 503, why);
-}
-
 /* With the worker's spare descriptor.  False: nobody waits, or even that one did not help. */
 static bool turn_one_away(struct listener *listener)
 {
@@ -72,8 +52,11 @@ static bool turn_one_away(struct listener *listener)
     if (!worker_lend_spare(worker))
         return false;
     int client = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (client >= 0)
-        turn_away(listener, client, "no descriptors");
+    if (client >= 0) {
+        struct arrival arrival;
+        arrival_init(&arrival, listener->link, listener->listen, client);
+        arrival_turn_away(&arrival, worker, "no descriptors");
+    }
     worker_restore_spare(worker);
     return client >= 0;
 }
@@ -88,8 +71,9 @@ static void on_client(evutil_socket_t fd, short what, void *argument)
         int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client >= 0) {
             listener->shortage_is_logged = false;
-            if (!relay_new(listener->worker, listener->link, listener->listen, client))
-                turn_away(listener, client, "no memory");
+            struct arrival arrival;
+            arrival_init(&arrival, listener->link, listener->listen, client);
+            workers_welcome(listener->worker->workers, &arrival);
             continue;
         }
         int error = errno;

@@ -20,14 +20,11 @@ static void stop_waiting(struct lookup *lookup)
 /* The resolver has nothing to say. */
 static enum lookup_result fall_back(struct lookup *lookup, enum cause cause, const char *why)
 {
-    const struct last_good_name *name = last_good_find(lookup->good, lookup->host, lookup->port);
     lookup->cause = cause;
     lookup->why = why;
-    if (!name)
-        return LOOKUP_FAILED;
-    lookup->is_last_good = true;
-    lookup->addresses = addresses_hold(name->addresses);
-    return LOOKUP_FOUND;
+    lookup->is_last_good =
+        last_good_find(lookup->good, lookup->host, lookup->port, &lookup->addresses, NULL);
+    return lookup->is_last_good ? LOOKUP_FOUND : LOOKUP_FAILED;
 }
 
 static void answered(void *argument, int error, struct addresses *addresses)
@@ -52,7 +49,7 @@ static void on_patience(struct timer *timer)
 }
 
 enum lookup_result lookup_begin(struct lookup *lookup, struct worker *worker, const void *owner,
-                                const struct last_good *good, const char *host, uint16_t port,
+                                struct last_good *good, const char *host, uint16_t port,
                                 uint64_t patience_ms, void (*done)(void *argument), void *argument)
 {
     *lookup = (struct lookup){.worker = worker,
@@ -68,7 +65,7 @@ enum lookup_result lookup_begin(struct lookup *lookup, struct worker *worker, co
         lookup->request = resolver_ask(worker->resolver, owner, host, port, answered, lookup);
     if (!lookup->request)
         return fall_back(lookup, CAUSE_NO_RESOURCES, "too many names are being looked up");
-    if (last_good_find(good, host, port) &&
+    if (last_good_find(good, host, port, NULL, NULL) &&
         timers_add(&worker->timers, &lookup->patience, on_patience))
         timers_set(&worker->timers, &lookup->patience,
                    timers_after(worker_now(worker), patience_ms));

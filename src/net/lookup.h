@@ -18,7 +18,7 @@ struct worker;
 
 struct lookup {
     struct worker *worker;
-    const struct last_good *good;
+    struct last_good *good;
     const char *host; /* the caller's, until lookup_clear() */
     uint16_t port;
     struct resolver_request *request; /* while the resolver is asked */
@@ -39,7 +39,7 @@ enum lookup_result { LOOKUP_FOUND, LOOKUP_FAILED, LOOKUP_ASKED };
  * tried when there is no answer for so long; without them the caller's own deadline decides.
  */
 enum lookup_result lookup_begin(struct lookup *lookup, struct worker *worker, const void *owner,
-                                const struct last_good *good, const char *host, uint16_t port,
+                                struct last_good *good, const char *host, uint16_t port,
                                 uint64_t patience_ms, void (*done)(void *argument), void *argument);
 
 /* Whatever it waits for is not wanted any more.  All zero is allowed. */

@@ -8,8 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net/relay.h"
 #include "net/worker.h"
+#include "net/workers.h"
 
 static void report_unwatched(struct network *network)
 {
@@ -60,7 +60,7 @@ static void on_message(evutil_socket_t fd, short what, void *argument)
     if (!is_change)
         return;
     log_line(worker->log, LOG_DEBUG, "network-changed", NULL, NULL, 0);
-    relay_network_changed(worker);
+    workers_network_changed(worker->workers);
 }
 
 void network_init(struct network *network, struct worker *worker)

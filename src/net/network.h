@@ -2,7 +2,8 @@
  * Changes of the network, as the kernel tells them.
  *
  * Links going up and down are not asked for: what they change shows as routes and addresses.  Only
- * `ip link set down` takes IPv4 routes away without a word; then the heartbeat notices.
+ * `ip link set down` takes IPv4 routes away without a word; then the heartbeat notices.  The main
+ * thread hears of them, for all workers.
  */
 #ifndef WSKEEP_NET_NETWORK_H
 #define WSKEEP_NET_NETWORK_H

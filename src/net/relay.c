@@ -5,9 +5,11 @@
 #include <stdlib.h>
 
 #include "config/config.h"
+#include "net/arrival.h"
 #include "net/client_messages.h"
 #include "net/link.h"
 #include "net/report.h"
+#include "net/workers.h"
 
 enum { RELAY_IDLE_CLOSE_MS = 10 * 1000 }; /* so quiet before a Close 1000: it may be a time-out */
 
@@ -50,25 +52,25 @@ static void on_timer(struct timer *timer)
     } while (actions.any);
 }
 
-bool relay_new(struct worker *worker, struct link *link, const struct config_listen *listen, int fd)
+bool relay_new(struct worker *worker, struct arrival *arrival)
 {
     struct net_session *net = calloc(1, sizeof(*net));
     if (!net)
         return false;
     net->worker = worker;
     if (!client_init(net) || !timers_add(&worker->timers, &net->timer, on_timer)) {
-        free(net->client.arrival);
+        free(net->client.asking);
         free(net);
         return false;
     }
-    net->link = link;
-    net->config = link_config_hold(link->config);
+    net->link = link_hold(arrival->link);
+    net->config = link_config_hold(arrival->config);
     LIST_INSERT_HEAD(&worker->sessions, net, worker_entry);
-    LIST_INSERT_HEAD(&link->sessions, net, link_entry);
-    worker->session_count++;
     upstream_init(net);
-    client_begin(net, fd, listen);
+    client_begin(net, arrival);
     set_timer(net);
+    arrival->fd = -1;
+    arrival_clear(arrival);
     return true;
 }
 
@@ -91,15 +93,13 @@ static void free_session(struct net_session *net)
         worker->open_count--;
     if (net->is_begun) {
         session_clear(&net->core);
-        link->session_count--;
+        link_session_ended(link);
     }
     LIST_REMOVE(net, worker_entry);
-    LIST_REMOVE(net, link_entry);
     worker->session_count--;
     link_config_release(net->config);
     free(net);
-    if (link->is_removed && LIST_EMPTY(&link->sessions))
-        link_free(link);
+    link_release(link);
 }
 
 void relay_abandon(struct net_session *net)
@@ -118,11 +118,9 @@ void relay_begin(struct net_session *net)
         session_client_without_heartbeat(&net->core);
     if (request->has_credential)
         session_client_has_credential(&net->core);
-    net->number = ++worker->number_last;
+    net->number = workers_next_number(worker->workers);
     net->is_begun = true;
-    net->client.was_counted = true;
-    net->link->client_count++;
-    net->link->session_count++;
+    report_begun(net);
 
     const char *subprotocol;
     if (request->offer_count == 0)
@@ -177,8 +175,10 @@ static void report(const struct net_session *net, const struct session_actions *
         report_client_close(net, &actions->client_close);
     if (has_ended)
         report_session_end(net, actions->move.cause);
-    if (has_ended && is_idle_close(net, actions))
-        link_saw_idle_close(net->link);
+    uint32_t idle_close_count =
+        has_ended && is_idle_close(net, actions) ? link_saw_idle_close(net->link) : 0;
+    if (idle_close_count == 2)
+        report_idle_close(net, idle_close_count);
 }
 
 static void act_on_client(struct net_session *net, const struct session_actions *actions)
@@ -243,9 +243,10 @@ void relay_touch(struct net_session *net)
     STAILQ_INSERT_TAIL(&net->worker->touched, net, turn_entry);
 }
 
-void relay_shutdown(struct net_session *net)
+static void shut(struct net_session *net)
 {
     struct session_actions actions;
+    net->is_shut = true;
     relay_touch(net);
     client_read_rest(net);
     if (!net->is_begun) { /* accepted a moment ago: it hears 1012 as the others do */
@@ -255,6 +256,17 @@ void relay_shutdown(struct net_session *net)
     }
     session_shutdown(&net->core, relay_now(net), &actions);
     relay_act(net, &actions);
+}
+
+void relay_shutdown(struct worker *worker, bool only_removed)
+{
+    struct net_session *net;
+    struct net_session *next;
+    for (net = LIST_FIRST(&worker->sessions); net; net = next) {
+        next = LIST_NEXT(net, worker_entry);
+        if (!net->is_shut && (!only_removed || net->link->is_removed))
+            shut(net);
+    }
 }
 
 /* ---- the turn ------------------------------------------------------------------------------ */
@@ -282,6 +294,7 @@ static void flush(struct net_session *net)
 static bool wake_those_without_memory(struct worker *worker)
 {
     struct net_session *net;
+    workers_share_memory(worker);
     if (!budget_came_back(&worker->budget))
         return false;
     LIST_FOREACH(net, &worker->sessions, worker_entry)

@@ -11,15 +11,16 @@
 #include "net/upstream.h"
 #include "net/worker.h"
 
+struct arrival;
 struct link;
 struct link_config;
 
 struct net_session {
     struct session core; /* not begun before is_begun */
     struct worker *worker;
-    struct link *link;
+    struct link *link;          /* held */
     struct link_config *config; /* held; replaced when an attempt begins after a reload */
-    uint64_t number;            /* in log lines */
+    uint64_t number;            /* in log lines; of all workers' sessions */
     struct client client;
     struct upstream upstream;
     struct timer timer;
@@ -27,16 +28,15 @@ struct net_session {
     bool is_touched; /* in worker->touched or worker->again */
     bool is_dead;    /* in worker->dead */
     bool is_late;    /* its client had not asked yet when we began to stop */
+    bool is_shut;    /* relay_shutdown() was here */
     LIST_ENTRY(net_session) worker_entry;
-    LIST_ENTRY(net_session) link_entry;
     STAILQ_ENTRY(net_session) turn_entry;
     STAILQ_ENTRY(net_session) dead_entry;
 };
 
-/* A client was accepted on listen, which is part of the link's newest configuration.  Takes fd,
+/* A client was accepted, and counted in session_count.  Takes the arrival, which is empty then,
  * unless it returns false: there is no memory. */
-bool relay_new(struct worker *worker, struct link *link, const struct config_listen *listen,
-               int fd);
+bool relay_new(struct worker *worker, struct arrival *arrival);
 
 /* Its handshake was read and found right: the session begins. */
 void relay_begin(struct net_session *net);
@@ -53,9 +53,6 @@ void relay_act(struct net_session *net, struct session_actions *actions);
 /* Something happened to it: it sends, and sets its timer, at the end of the turn. */
 void relay_touch(struct net_session *net);
 
-/* SIGTERM, or its link was removed. */
-void relay_shutdown(struct net_session *net);
-
 static inline uint64_t relay_now(const struct net_session *net)
 {
     return worker_now(net->worker);
@@ -67,6 +64,8 @@ void relay_flush_all(struct worker *worker);
 void relay_free_dead(struct worker *worker);
 void relay_did_not_run(struct worker *worker);
 void relay_network_changed(struct worker *worker);
+/* SIGTERM, or links were removed: read what clients sent already, close them, drain.  Once. */
+void relay_shutdown(struct worker *worker, bool only_removed);
 void relay_end_all(struct worker *worker);
 
 #endif

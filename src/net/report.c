@@ -340,12 +340,23 @@ void report_client_refused(const struct net_session *net, unsigned status, const
     line_end(&line, net->worker, LOG_WARNING, "client-refused");
 }
 
-void report_client_turned_away(struct worker *worker, const struct link *link, unsigned status,
+void report_client_turned_away(struct worker *worker, const char *link_name, unsigned status,
                                const char *why)
 {
     struct line line;
-    begin_refused(&line, link->config->name, status, why);
+    begin_refused(&line, link_name, status, why);
     line_end(&line, worker, LOG_WARNING, "client-refused");
+}
+
+void report_begun(const struct net_session *net)
+{
+    struct line line;
+    if (!log_is_on(net->worker->log, LOG_DEBUG))
+        return;
+    line_begin(&line, net);
+    say(&line, "on worker %u", net->worker->index);
+    field_number(&line, "worker", net->worker->index);
+    line_end(&line, net->worker, LOG_DEBUG, "begun");
 }
 
 void report_client_tls_failed(const struct net_session *net, const char *why)
@@ -395,16 +406,16 @@ void report_unverified(const struct link *link)
     line_end(&line, link->worker, LOG_WARNING, "tls-unverified");
 }
 
-void report_idle_close(const struct link *link, struct worker *worker)
+void report_idle_close(const struct net_session *net, uint32_t count)
 {
     static const char rule[] = "close_rules: [{code: 1000, then: reconnect}]";
     struct line line = {0};
     say(&line,
         "%s: the upstream ended another quiet session with 1000; if it only cuts idle clients, "
         "add %s",
-        link->config->name, rule);
-    field_text(&line, "link", link->config->name);
-    field_number(&line, "count", link->idle_close_count);
+        net->config->name, rule);
+    field_text(&line, "link", net->config->name);
+    field_number(&line, "count", count);
     field_text(&line, "rule", rule);
-    line_end(&line, worker, LOG_WARNING, "idle-close");
+    line_end(&line, net->worker, LOG_WARNING, "idle-close");
 }

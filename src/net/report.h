@@ -52,8 +52,11 @@ void report_client_refused(const struct net_session *net, unsigned status, const
                            struct http_text shown);
 
 /* The same, where there was nothing to make it a session of. */
-void report_client_turned_away(struct worker *worker, const struct link *link, unsigned status,
+void report_client_turned_away(struct worker *worker, const char *link_name, unsigned status,
                                const char *why);
+
+/* Its handshake was right: which worker serves it. */
+void report_begun(const struct net_session *net);
 
 /* Its TLS handshake failed. */
 void report_client_tls_failed(const struct net_session *net, const char *why);
@@ -68,7 +71,7 @@ void report_secured(const struct net_session *net);
 void report_unverified(const struct link *link);
 
 /* The server ends quiet sessions with 1000 again and again: perhaps it should not end them. */
-void report_idle_close(const struct link *link, struct worker *worker);
+void report_idle_close(const struct net_session *net, uint32_t count);
 
 /* A file that an attempt needs cannot be used.  Never what is in it. */
 void report_secret_unreadable(const struct net_session *net, const char *path, const char *why);

@@ -198,7 +198,8 @@ static struct tls_context *context_new(const SSL_METHOD *method, const char *ser
     struct tls_context *context = calloc(1, sizeof(*context));
     if (!context)
         return NULL;
-    context->reference_count = 1;
+    atomic_init(&context->reference_count, 1);
+    pthread_mutex_init(&context->mutex, NULL);
     context->server_name = strdup(server_name);
     context->ssl_context = SSL_CTX_new(method);
     if (!context->server_name || !context->ssl_context ||
@@ -214,17 +215,19 @@ static struct tls_context *context_new(const SSL_METHOD *method, const char *ser
 struct tls_context *tls_context_hold(struct tls_context *context)
 {
     if (context)
-        context->reference_count++;
+        atomic_fetch_add_explicit(&context->reference_count, 1, memory_order_relaxed);
     return context;
 }
 
 void tls_context_release(struct tls_context *context)
 {
-    if (!context || --context->reference_count > 0)
+    if (!context ||
+        atomic_fetch_sub_explicit(&context->reference_count, 1, memory_order_acq_rel) > 1)
         return;
     for (unsigned i = 0; i < TLS_SESSION_COUNT_MAX; i++)
         SSL_SESSION_free(context->sessions[i].session);
     SSL_CTX_free(context->ssl_context);
+    pthread_mutex_destroy(&context->mutex);
     free(context->server_name);
     free(context);
 }
@@ -349,13 +352,16 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
 {
     const struct tls_server *server = SSL_get_app_data(ssl);
     struct tls_context *context = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    pthread_mutex_lock(&context->mutex);
     struct tls_session *kept = find_session(context, server);
     if (!kept) {
         kept = &context->sessions[context->session_next];
         context->session_next = (context->session_next + 1) % TLS_SESSION_COUNT_MAX;
     }
-    SSL_SESSION_free(kept->session);
+    SSL_SESSION *old = kept->session;
     *kept = (struct tls_session){.server = *server, .session = session};
+    pthread_mutex_unlock(&context->mutex);
+    SSL_SESSION_free(old);
     return 1;
 }
 
@@ -369,16 +375,40 @@ static bool is_good(const struct tls_context *context, SSL_SESSION *session)
            (certificate && X509_cmp_current_time(X509_get0_notAfter(certificate)) > 0);
 }
 
+/* A reference to the last one, or NULL. */
+static SSL_SESSION *hold_session(struct tls_context *context, const struct tls_server *server)
+{
+    pthread_mutex_lock(&context->mutex);
+    const struct tls_session *kept = find_session(context, server);
+    SSL_SESSION *session = kept && SSL_SESSION_up_ref(kept->session) == 1 ? kept->session : NULL;
+    pthread_mutex_unlock(&context->mutex);
+    return session;
+}
+
+/* Unless another worker has put a newer one in its place. */
+static void forget_session(struct tls_context *context, const struct tls_server *server,
+                           const SSL_SESSION *session)
+{
+    pthread_mutex_lock(&context->mutex);
+    struct tls_session *kept = find_session(context, server);
+    bool is_it = kept && kept->session == session;
+    SSL_SESSION *old = is_it ? kept->session : NULL;
+    if (is_it)
+        kept->session = NULL;
+    pthread_mutex_unlock(&context->mutex);
+    SSL_SESSION_free(old);
+}
+
 static void offer_session(struct tls_context *context, const struct tls_server *server, SSL *ssl)
 {
-    struct tls_session *kept = find_session(context, server);
-    if (!kept)
+    SSL_SESSION *session = hold_session(context, server);
+    if (!session)
         return;
-    if (is_good(context, kept->session) && SSL_set_session(ssl, kept->session) == 1)
-        return;
-    ERR_clear_error();
-    SSL_SESSION_free(kept->session);
-    kept->session = NULL;
+    if (!is_good(context, session) || SSL_set_session(ssl, session) != 1) {
+        ERR_clear_error();
+        forget_session(context, server, session);
+    }
+    SSL_SESSION_free(session);
 }
 
 /* ---- connections --------------------------------------------------------------------------- */

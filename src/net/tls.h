@@ -6,6 +6,8 @@
 #define WSKEEP_NET_TLS_H
 
 #include <openssl/ssl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -36,12 +38,14 @@ struct tls_session {
     SSL_SESSION *session; /* NULL: this place is free */
 };
 
-/* Counted references: a connection outlives a reload with the context that it began with. */
+/* Counted references: a connection outlives a reload with the context that it began with.  All
+ * workers use it: what is not constant is atomic, or under the mutex. */
 struct tls_context {
-    unsigned reference_count;
+    atomic_uint reference_count;
     SSL_CTX *ssl_context;
-    bool verifies;     /* the peer's certificate, or there is no connection */
-    char *server_name; /* tls.server_name, "" for the host of the URL */
+    bool verifies;         /* the peer's certificate, or there is no connection */
+    char *server_name;     /* tls.server_name, "" for the host of the URL */
+    pthread_mutex_t mutex; /* of what follows: taken in handshakes only */
     struct tls_session sessions[TLS_SESSION_COUNT_MAX];
     unsigned session_next; /* the place that is taken next */
 };

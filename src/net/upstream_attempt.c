@@ -47,10 +47,10 @@ static void looked_up(struct net_session *net)
     if (net->upstream.stage != UPSTREAM_RESOLVING)
         return;
     net->upstream.stage = UPSTREAM_CONNECTING;
-    const struct last_good_name *good =
-        last_good_find(&net->link->last_good, lookup->host, lookup->port);
-    if (!race_begin(&dial->race, net->worker, lookup->addresses, good ? &good->address : NULL,
-                    on_raced, net))
+    struct address good;
+    bool has_good = last_good_find(&net->link->last_good, lookup->host, lookup->port, NULL, &good);
+    if (!race_begin(&dial->race, net->worker, lookup->addresses, has_good ? &good : NULL, on_raced,
+                    net))
         upstream_lose(net, dial_cause(dial));
 }
 
@@ -65,12 +65,12 @@ static void on_looked_up(void *argument)
 static bool use_newest_config(struct net_session *net)
 {
     struct link_config *old = net->config;
-    if (old == net->link->config)
-        return false;
-    net->config = link_config_hold(net->link->config);
-    session_use_settings(&net->core, &net->config->session);
+    link_hold_newest(net->link, &net->config, &net->upstream.tls);
+    bool is_new = net->config != old;
+    if (is_new)
+        session_use_settings(&net->core, &net->config->session);
     link_config_release(old);
-    return true;
+    return is_new;
 }
 
 /*
@@ -122,7 +122,6 @@ void upstream_attempt_on_fresh(struct net_session *net, enum cause cause)
 void upstream_attempt_begin(struct net_session *net)
 {
     choose_url(net, use_newest_config(net));
-    net->upstream.tls = tls_context_hold(net->link->tls.upstream);
     net->upstream.stage = UPSTREAM_READING;
     switch (fresh_begin(net)) {
     case FRESH_READY:
@@ -255,9 +254,8 @@ void upstream_attempt_tunnel(struct net_session *net)
 static void remember_choice(struct net_session *net, const char *chosen)
 {
     const struct client_request *request = net->client.request;
-    if (request->has_offer && net->config->upstream.subprotocols.count != 1 &&
-        net->config == net->link->config)
-        link_remember_choice(net->link, request->offer, request->offer_bytes, chosen);
+    if (request->has_offer && net->config->upstream.subprotocols.count != 1)
+        link_remember_choice(net->link, net->config, request->offer, request->offer_bytes, chosen);
 }
 
 static void opened(struct net_session *net, const struct dial_outcome *outcome)

@@ -84,6 +84,7 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
                               .readiness = {.fd = -1},
                               .timer_fd = -1,
                               .spare_fd = -1,
+                              .mailbox = {.fd = -1},
                               .timer_armed_ms = TIMERS_NEVER};
     chance_init(&worker->chance);
     timers_init(&worker->timers);
@@ -118,10 +119,8 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
         goto fail;
     event_assign(&worker->timer_event, worker->base, worker->timer_fd, EV_READ | EV_PERSIST,
                  on_timer, worker);
-    if (event_add(&worker->timer_event, NULL) == 0) {
-        network_init(&worker->network, worker);
+    if (event_add(&worker->timer_event, NULL) == 0)
         return true;
-    }
 fail:;
     int error = errno;
     worker_clear(worker);
@@ -140,6 +139,7 @@ void worker_clear(struct worker *worker)
     heap_watch_clear(&worker->heap);
     timers_clear(&worker->timers);
     network_clear(&worker->network);
+    mailbox_clear(&worker->mailbox);
     free(worker->receive_buffer);
     free(worker->send_buffer);
     readiness_clear(&worker->readiness);

@@ -1,5 +1,6 @@
 /*
- * One event loop and everything that belongs to it.  Workers share nothing that changes.
+ * One event loop and everything that belongs to it.  Workers share nothing that changes but what
+ * workers.h, link.h and mailbox.h say; nothing of that is on the way of a message.
  *
  * A turn: what can be read or written, then timers that are due, then every session that
  * something happened to sends what it has, then what has ended is freed.  All of a turn sees
@@ -10,6 +11,8 @@
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,6 +25,8 @@
 #include "net/conn_tls.h"
 #include "net/gather.h"
 #include "net/heap.h"
+#include "net/ledger.h"
+#include "net/mailbox.h"
 #include "net/network.h"
 #include "net/pool.h"
 #include "net/readiness.h"
@@ -44,6 +49,7 @@ enum {
 struct handover;
 struct lingering;
 struct net_session;
+struct workers;
 
 LIST_HEAD(net_session_list, net_session);
 LIST_HEAD(lingering_list, lingering);
@@ -57,8 +63,11 @@ struct worker_pace {
 };
 
 struct worker {
-    struct event_base *base;
+    _Alignas(LEDGER_LINE_BYTES) struct event_base *base; /* workers lie side by side */
     struct log *log;
+    struct workers *workers; /* all of them; NULL: it is alone, and has no sessions */
+    unsigned index;          /* among them; 0: the main thread's */
+    struct mailbox mailbox;
     struct budget budget; /* memory_max, of this worker's sessions */
     struct heap_watch heap;
     struct chance chance;
@@ -66,7 +75,7 @@ struct worker {
     struct pool *pool;
     struct resolver *resolver;
     struct tls_worker *tls;
-    struct network network;
+    struct network network;          /* the main thread's */
     const struct handover *handover; /* for listen: systemd:NAME */
     uid_t socket_owner; /* of our Unix sockets, when client.owner does not say; -1: as created */
     gid_t socket_group;
@@ -95,12 +104,19 @@ struct worker {
     struct net_session_queue dead;    /* freed at the end of the turn */
     struct lingering_list lingerings;
     uint64_t touch_count; /* how often something happened to a session, ever */
-    size_t session_count;
-    size_t open_count; /* sessions whose upstream is open */
     size_t lingering_count;
-    uint64_t number_last; /* of a session */
-    bool is_hurried;      /* what lingers has a last moment */
+    bool is_hurried; /* what lingers has a last moment */
+    bool is_ending;  /* with its last session */
     bool is_stopping;
+
+    /* The others look at these, where sessions begin and end. */
+    atomic_size_t session_count; /* with clients that are still on their way to it */
+    atomic_size_t open_count;    /* sessions whose upstream is open */
+    size_t told_session_count;   /* when the main thread was last woken for them */
+    size_t told_open_count;
+    atomic_bool has_turned; /* since it was last asked */
+    atomic_bool has_ended;  /* its loop, for good */
+    pthread_t thread;
 };
 
 /* False with errno when there are no descriptors or memory for it. */

@@ -9,8 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "net/linger.h"
-#include "net/relay.h"
+#include "wskeepd/processors.h"
 #include "wskeepd/reload.h"
 
 struct config *daemon_read_config(const struct options *options, struct config_errors *errors)
@@ -38,6 +37,24 @@ static void report_config_errors(struct daemon *daemon, const struct config_erro
     }
 }
 
+static unsigned count_workers(const struct config *config)
+{
+    if (config->worker_count == CONFIG_WORKERS_AUTO)
+        return processors_count(CONFIG_WORKER_COUNT_MAX);
+    return config->worker_count;
+}
+
+static void report_workers_unchanged(struct daemon *daemon, unsigned asked)
+{
+    char sentence[128];
+    snprintf(sentence, sizeof(sentence),
+             "workers: %u takes effect at the next start; %u are running", asked,
+             daemon->worker_count);
+    const struct log_field fields[] = {log_number("asked", asked),
+                                       log_number("running", daemon->worker_count)};
+    log_line(&daemon->log, LOG_WARNING, "workers-unchanged", sentence, fields, 2);
+}
+
 /* Files are read on the worker's thread: regular files of at most 1 MiB, and never while it serves
  * at its hottest; a reload is asked for by hand. */
 static void reload(struct daemon *daemon)
@@ -55,6 +72,8 @@ static void reload(struct daemon *daemon)
         say(daemon, LOG_INFO, "reloaded", "the configuration was read again");
     else
         say(daemon, LOG_ERROR, "reload-failed", "nothing was changed");
+    if (is_applied && count_workers(config) != daemon->worker_count)
+        report_workers_unchanged(daemon, count_workers(config));
     config_free(config);
     config_errors_clear(&errors);
 }
@@ -87,14 +106,11 @@ static void stop(struct daemon *daemon)
 {
     struct link *link;
     daemon->is_stopping = true;
-    linger_hurry(&daemon->worker);
     say(daemon, LOG_INFO, "stopping", "stopping: clients are closed, messages delivered");
     notify_stopping(&daemon->notify, stop_ms(daemon));
     TAILQ_FOREACH(link, &daemon->links, entry)
-    {
-        link_close_listeners(link);
-        link_shutdown(link);
-    }
+    link_close_listeners(link);
+    workers_shutdown(&daemon->workers);
 }
 
 /* SIGTERM and SIGINT: the second time nothing is waited for. */
@@ -104,7 +120,7 @@ static void on_terminate(evutil_socket_t number, short what, void *argument)
     (void)number;
     (void)what;
     if (daemon->is_stopping)
-        worker_stop(&daemon->worker);
+        worker_stop(workers_main(&daemon->workers));
     else
         stop(daemon);
 }
@@ -112,8 +128,8 @@ static void on_terminate(evutil_socket_t number, short what, void *argument)
 static bool add_signal(struct daemon *daemon, struct event *event, int number,
                        event_callback_fn callback)
 {
-    return event_assign(event, daemon->worker.base, number, EV_SIGNAL | EV_PERSIST, callback,
-                        daemon) == 0 &&
+    return event_assign(event, workers_main(&daemon->workers)->base, number, EV_SIGNAL | EV_PERSIST,
+                        callback, daemon) == 0 &&
            event_add(event, NULL) == 0;
 }
 
@@ -147,9 +163,9 @@ static void raise_descriptor_limit(void)
 
 static struct notify_counts count(const struct daemon *daemon)
 {
-    return (struct notify_counts){.links = daemon->link_count,
-                                  .sessions = daemon->worker.session_count,
-                                  .open = daemon->worker.open_count};
+    const struct workers_counts counts = workers_count(&daemon->workers);
+    return (struct notify_counts){
+        .links = daemon->link_count, .sessions = counts.sessions, .open = counts.open};
 }
 
 /* True when there is nothing left to do. */
@@ -158,8 +174,7 @@ static bool turn_ended(void *context)
     struct daemon *daemon = context;
     const struct notify_counts counts = count(daemon);
     notify_status(&daemon->notify, &counts);
-    return daemon->is_stopping && daemon->worker.session_count == 0 &&
-           daemon->worker.lingering_count == 0;
+    return daemon->is_stopping && workers_are_done(&daemon->workers);
 }
 
 static void ignore(int severity, const char *message)
@@ -171,11 +186,13 @@ static void ignore(int severity, const char *message)
 static void report_ready(struct daemon *daemon)
 {
     char sentence[128];
-    snprintf(sentence, sizeof(sentence), "wskeepd %s is ready: %zu link%s", PACKAGE_VERSION,
-             daemon->link_count, daemon->link_count == 1 ? "" : "s");
+    snprintf(sentence, sizeof(sentence), "wskeepd %s is ready: %zu link%s, %u worker%s",
+             PACKAGE_VERSION, daemon->link_count, daemon->link_count == 1 ? "" : "s",
+             daemon->worker_count, daemon->worker_count == 1 ? "" : "s");
     const struct log_field fields[] = {log_text("version", PACKAGE_VERSION),
-                                       log_number("links", daemon->link_count)};
-    log_line(&daemon->log, LOG_INFO, "ready", sentence, fields, 2);
+                                       log_number("links", daemon->link_count),
+                                       log_number("workers", daemon->worker_count)};
+    log_line(&daemon->log, LOG_INFO, "ready", sentence, fields, 3);
     daemon->notify.counts = count(daemon);
     notify_ready(&daemon->notify);
 }
@@ -185,7 +202,8 @@ static void free_links(struct daemon *daemon)
     struct link *link;
     while ((link = TAILQ_FIRST(&daemon->links))) {
         TAILQ_REMOVE(&daemon->links, link, entry);
-        link_free(link);
+        link_close_listeners(link);
+        link_release(link);
     }
 }
 
@@ -221,30 +239,35 @@ static bool start(struct daemon *daemon, const struct user *user, const struct c
     const char *why = handover_take(&daemon->handover); /* before anything is opened */
     if (why)
         return fail_to_start(daemon, why, NULL);
-    if (!worker_init(&daemon->worker, &daemon->log, config->memory_bytes_max))
+    if (!workers_init(&daemon->workers, daemon->worker_count, &daemon->log,
+                      config->memory_bytes_max))
         return fail_to_start(daemon, "no event loop", strerror(errno));
-    daemon->has_worker = true;
-    daemon->worker.handover = &daemon->handover;
+    struct worker *worker = workers_main(&daemon->workers);
+    worker->handover = &daemon->handover;
     if (user && geteuid() == 0) { /* our Unix sockets are as if user had made them */
-        daemon->worker.socket_owner = user->uid;
-        daemon->worker.socket_group = user->gid;
+        worker->socket_owner = user->uid;
+        worker->socket_group = user->gid;
     }
-    notify_init(&daemon->notify, &daemon->worker);
+    notify_init(&daemon->notify, &daemon->workers);
+    daemon->has_notify = true;
     if (!add_signals(daemon))
         return fail_to_start(daemon, "no memory", NULL);
-    return reload_apply(daemon, config) && become(daemon, user);
+    if (!reload_apply(daemon, config) || !become(daemon, user))
+        return false;
+    /* Last: what a thread may do is its own, and what become() gave up it shall not have. */
+    return workers_begin(&daemon->workers) ||
+           fail_to_start(daemon, "no thread for a worker", strerror(errno));
 }
 
 static void clear(struct daemon *daemon)
 {
-    if (daemon->has_worker) {
-        relay_end_all(&daemon->worker);
-        linger_end_all(&daemon->worker);
-        free_links(daemon);
-        remove_signals(daemon);
+    workers_end(&daemon->workers);
+    workers_clear_sessions(&daemon->workers);
+    free_links(daemon);
+    remove_signals(daemon);
+    if (daemon->has_notify)
         notify_clear(&daemon->notify);
-        worker_clear(&daemon->worker);
-    }
+    workers_clear(&daemon->workers);
     handover_clear(&daemon->handover);
 }
 
@@ -255,8 +278,10 @@ int daemon_run(struct daemon *daemon, const struct options *options, const struc
         .options = options,
         .log = {.fd = STDERR_FILENO,
                 .level = (enum log_level)config->log_level,
+                .mutex = PTHREAD_MUTEX_INITIALIZER,
                 .format = (enum log_format)config->log_format,
                 .fd_is_journal = log_is_journal_stream(STDERR_FILENO, getenv("JOURNAL_STREAM"))}};
+    daemon->worker_count = count_workers(config);
     TAILQ_INIT(&daemon->links);
     raise_descriptor_limit();
     heap_init();
@@ -266,7 +291,7 @@ int daemon_run(struct daemon *daemon, const struct options *options, const struc
     int status = DAEMON_CANNOT_RUN;
     if (start(daemon, user, config)) {
         report_ready(daemon);
-        worker_run(&daemon->worker, turn_ended, daemon);
+        worker_run(workers_main(&daemon->workers), turn_ended, daemon);
         status = DAEMON_ENDED;
     }
     config_free(config);

@@ -11,7 +11,7 @@
 #include "log/log.h"
 #include "net/handover.h"
 #include "net/link.h"
-#include "net/worker.h"
+#include "net/workers.h"
 #include "wskeepd/notify.h"
 #include "wskeepd/options.h"
 #include "wskeepd/user.h"
@@ -23,12 +23,13 @@ enum { DAEMON_STOP_MS = 10 * 1000 }; /* to end, besides what drain_timeout allow
 struct daemon {
     const struct options *options;
     struct log log;
-    struct worker worker;
-    bool has_worker;
+    unsigned worker_count;
+    struct workers workers;
     struct handover handover;
     struct link_list links;
     size_t link_count;
     struct notify notify;
+    bool has_notify;
     struct event on_terminate;
     struct event on_interrupt;
     struct event on_hangup;

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "net/worker.h"
+#include "net/workers.h"
 
 static void report_failure(struct notify *notify, const char *why)
 {
@@ -140,11 +140,12 @@ void notify_stopping(struct notify *notify, uint64_t stop_ms)
 
 /* ---- the watchdog -------------------------------------------------------------------------- */
 
-/* A timer of the loop: one that does not turn says nothing. */
+/* A timer of the loop: one that does not turn says nothing, nor for others that do not. */
 static void on_watchdog(struct timer *timer)
 {
     struct notify *notify = container_of(timer, struct notify, watchdog);
-    (void)post(notify, "WATCHDOG=1"); /* lost: the next one comes before the manager gives up */
+    if (workers_have_turned(notify->workers))
+        (void)post(notify, "WATCHDOG=1"); /* lost: the next one comes before the manager gives up */
     timers_set(&notify->worker->timers, timer, worker_now(notify->worker) + notify->watchdog_ms);
 }
 
@@ -205,10 +206,11 @@ static void open_socket(struct notify *notify, const char *text)
         report_failure(notify, strerror(errno));
 }
 
-void notify_init(struct notify *notify, struct worker *worker)
+void notify_init(struct notify *notify, struct workers *workers)
 {
     const char *socket_name = getenv("NOTIFY_SOCKET");
-    *notify = (struct notify){.worker = worker, .fd = -1};
+    struct worker *worker = workers_main(workers);
+    *notify = (struct notify){.worker = worker, .workers = workers, .fd = -1};
     if (socket_name && socket_name[0] != '\0')
         open_socket(notify, socket_name);
     notify->watchdog_ms = notify->fd >= 0 ? read_watchdog_ms() : 0;

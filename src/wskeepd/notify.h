@@ -16,6 +16,7 @@
 #include "net/timers.h"
 
 struct worker;
+struct workers;
 
 enum {
     NOTIFY_BYTES_MAX = 256,
@@ -30,7 +31,8 @@ struct notify_counts {
 };
 
 struct notify {
-    struct worker *worker;
+    struct worker *worker; /* the main thread's */
+    struct workers *workers;
     int fd; /* -1: nobody wants to know */
     struct sockaddr_un address;
     socklen_t address_bytes;
@@ -45,9 +47,9 @@ struct notify {
     bool failure_is_logged;
 };
 
-/* From NOTIFY_SOCKET and WATCHDOG_USEC, which are taken out of the environment.  The worker
- * outlives it; without NOTIFY_SOCKET all that follows does nothing. */
-void notify_init(struct notify *notify, struct worker *worker);
+/* From NOTIFY_SOCKET and WATCHDOG_USEC, which are taken out of the environment.  The workers
+ * outlive it; without NOTIFY_SOCKET all that follows does nothing. */
+void notify_init(struct notify *notify, struct workers *workers);
 void notify_clear(struct notify *notify);
 
 /* After notify_reloading(), too. */

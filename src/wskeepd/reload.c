@@ -110,7 +110,7 @@ static bool prepare_link(struct plan *plan, struct link_config *config)
 {
     struct link *link = find_link(&plan->daemon->links, config->name);
     if (!link) {
-        link = link_new(&plan->daemon->worker, config);
+        link = link_new(workers_main(&plan->daemon->workers), config);
         if (!link) {
             report_cannot_listen(plan->daemon, config->name, config->listens[0].text, "no memory");
             return false;
@@ -138,7 +138,7 @@ static void give_up(struct plan *plan)
         listener_close(LIST_FIRST(&plan->listeners));
     while ((link = TAILQ_FIRST(&plan->fresh))) {
         TAILQ_REMOVE(&plan->fresh, link, entry);
-        link_free(link);
+        link_release(link);
     }
     TAILQ_FOREACH(link, &plan->daemon->links, entry)
     {
@@ -172,13 +172,12 @@ static bool is_configured(const struct config *config, const struct link *link)
     return false;
 }
 
+/* Its sessions are told with those of the others; it goes with its last one. */
 static void remove_link(struct daemon *daemon, struct link *link)
 {
     TAILQ_REMOVE(&daemon->links, link, entry);
     link->is_removed = true;
-    link_shutdown(link);
-    if (LIST_EMPTY(&link->sessions))
-        link_free(link); /* otherwise with its last session */
+    link_release(link);
 }
 
 static void hand_out_listeners(struct plan *plan)
@@ -213,14 +212,10 @@ static void carry_out(struct plan *plan, const struct config *config)
         if (!is_configured(config, link))
             remove_link(daemon, link);
     }
-    for (size_t i = 0; i < config->link_count; i++) {
-        link = find_link(&daemon->links, config->links[i]->name);
-        if (link)
-            link_set_config(link, config->links[i]);
-    }
+    workers_shutdown_removed(&daemon->workers);
     TAILQ_CONCAT(&daemon->links, &plan->fresh, entry);
-    TAILQ_FOREACH(link, &daemon->links, entry)
-    link_use_next_tls(link);
+    for (size_t i = 0; i < config->link_count; i++)
+        link_set_config(find_link(&daemon->links, config->links[i]->name), config->links[i]);
     hand_out_listeners(plan);
 }
 
@@ -265,9 +260,7 @@ bool reload_apply(struct daemon *daemon, const struct config *config)
     carry_out(&plan, config);
     report_unclaimed(daemon);
     daemon->link_count = config->link_count;
-    daemon->log.level = (enum log_level)config->log_level;
-    daemon->log.format = (enum log_format)config->log_format;
-    daemon->worker.budget.bytes_max = config->memory_bytes_max;
-    daemon->worker.budget.refused_bytes = UINT64_MAX; /* who was turned away may try again */
+    log_set(&daemon->log, (enum log_level)config->log_level, (enum log_format)config->log_format);
+    workers_set_memory(&daemon->workers, config->memory_bytes_max);
     return true;
 }

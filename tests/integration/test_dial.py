@@ -243,7 +243,7 @@ def test_name_that_hangs_and_holds_nobody_up(names: NameServer, inside: Scene) -
         upstream={"url": url_of(hanging[0], server), "connect_timeout": "300ms"},
     )
     fine = inside.link(url_of(NAME, server), name="fine")
-    daemon = inside.start(stuck, also, fine)
+    daemon = inside.start(stuck, also, fine, workers=1)
     inside.client(stuck["listen"])
     inside.client(stuck["listen"])
     daemon.wait_for_move("resolving", 2, link="stuck")

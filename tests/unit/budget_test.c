@@ -25,7 +25,7 @@ static const struct {
 
 START_TEST(what_is_accepted_has_a_half_for_sure) /* _i is the row */
 {
-    const struct budget budget = {
+    struct budget budget = {
         .bytes = admissions[_i].accepted, .kept_bytes = admissions[_i].held, .bytes_max = 100};
     ck_assert_msg(budget_has_room(&budget, admissions[_i].bytes) == admissions[_i].has_room, "%s",
                   admissions[_i].why);
@@ -125,6 +125,156 @@ START_TEST(who_is_refused_later_takes_no_chance_from_others)
 }
 END_TEST
 
+/* ---- several workers ---------------------------------------------------------------------- */
+
+enum { WORKERS = 4, LIMIT = 4 * 1024 * 1024 };
+
+/* What each has told; the others see no more of it. */
+struct crew {
+    struct budget budgets[WORKERS];
+    struct budget told[WORKERS];
+    unsigned look_count;
+};
+
+static struct crew crew;
+
+static void exchange(struct budget *budget)
+{
+    size_t own = (size_t)(budget - crew.budgets);
+    crew.told[own] = *budget;
+    crew.look_count++;
+    budget->others = (struct budget_others){0};
+    for (size_t i = 0; i < WORKERS; i++) {
+        if (i == own)
+            continue;
+        budget->others.bytes += crew.told[i].bytes;
+        budget->others.partial_bytes += crew.told[i].partial_bytes;
+        budget->others.kept_bytes += crew.told[i].kept_bytes;
+    }
+}
+
+static void crew_begin(uint64_t bytes_max)
+{
+    crew = (struct crew){.look_count = 0};
+    for (unsigned i = 0; i < WORKERS; i++)
+        crew.budgets[i] = (struct budget){.bytes_max = bytes_max, .exchange = exchange};
+}
+
+static uint64_t crew_bytes(void)
+{
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < WORKERS; i++)
+        bytes += budget_own_bytes(&crew.budgets[i]);
+    return bytes;
+}
+
+static const uint64_t message_sizes[] = {1, 300, 4000, 65535, 65536, 300000};
+
+/* Whoever's turn it is, in an order that no one arranged. */
+START_TEST(several_workers_keep_the_limit_together) /* _i is the row */
+{
+    uint64_t size = message_sizes[_i];
+    uint32_t chance = 1;
+    unsigned refused_in_a_row = 0;
+    crew_begin(LIMIT);
+    while (refused_in_a_row < 100) {
+        chance = chance * 1103515245 + 12345;
+        struct budget *budget = &crew.budgets[(chance >> 16) % WORKERS];
+        bool has_room = budget_has_room(budget, size);
+        if (has_room)
+            budget_take(budget, size);
+        refused_in_a_row = has_room ? 0 : refused_in_a_row + 1;
+    }
+    ck_assert_uint_gt(crew_bytes() + size, LIMIT);
+    ck_assert_uint_le(crew_bytes(), LIMIT + (WORKERS - 1) * (BUDGET_BLIND_BYTES_MAX + size));
+    /* They do not look at each other for every message. */
+    if (size < BUDGET_BLIND_BYTES_MAX / 10)
+        ck_assert_uint_lt(crew.look_count, crew_bytes() / size / 4 + 200);
+}
+END_TEST
+
+START_TEST(a_no_is_never_said_of_old_numbers)
+{
+    crew_begin(100);
+    struct budget *one = &crew.budgets[0];
+    struct budget *other = &crew.budgets[1];
+    struct budget_share share = {0};
+    budget_take(other, 90);
+    exchange(other);
+    exchange(one);
+    ck_assert(!budget_has_room(one, 20));
+    budget_give(other, 80);
+    exchange(other);
+    ck_assert(budget_has_room(one, 20));
+    ck_assert(!budget_is_over(one) && !budget_is_used_up(one));
+
+    budget_take(other, 95);
+    exchange(other);
+    exchange(one);
+    ck_assert(budget_is_over(one) && budget_is_used_up(one));
+    budget_give(other, 105);
+    exchange(other);
+    budget_hold(one, &share, 60, 0);
+    ck_assert_int_eq(budget_judge(one, &share), BUDGET_GO_ON);
+}
+END_TEST
+
+START_TEST(one_message_alone_has_all_only_when_no_worker_has_another)
+{
+    crew_begin(100);
+    crew.budgets[1].kept_bytes = 70;
+    exchange(&crew.budgets[1]);
+    ck_assert(budget_has_room(&crew.budgets[0], 100));
+    crew.budgets[1].bytes = 1;
+    exchange(&crew.budgets[1]);
+    exchange(&crew.budgets[0]);
+    ck_assert(!budget_has_room(&crew.budgets[0], 50));
+    ck_assert(budget_has_room(&crew.budgets[0], 49));
+}
+END_TEST
+
+/* The same as with one, whichever workers they are on. */
+START_TEST(half_messages_of_several_workers_never_all_wait)
+{
+    enum { COUNT = 8 };
+    for (unsigned sizes = 0; sizes < 1u << (2 * COUNT); sizes += 3) {
+        struct budget_share shares[COUNT] = {0};
+        unsigned waiting = 0;
+        unsigned present = 0;
+        crew_begin(100);
+        for (unsigned i = 0; i < COUNT; i++)
+            budget_hold(&crew.budgets[i % WORKERS], &shares[i], 15 * (sizes >> (2 * i) & 3), 0);
+        for (unsigned i = 0; i < WORKERS; i++)
+            exchange(&crew.budgets[i]); /* the end of their turns */
+        for (unsigned i = 0; i < COUNT; i++) {
+            present += shares[i].partial_bytes > 0;
+            waiting += budget_judge(&crew.budgets[i % WORKERS], &shares[i]) == BUDGET_WAIT;
+        }
+        ck_assert(present == 0 || waiting < present);
+    }
+}
+END_TEST
+
+START_TEST(what_another_worker_gives_back_counts)
+{
+    crew_begin(100);
+    struct budget *one = &crew.budgets[0];
+    struct budget *other = &crew.budgets[1];
+    budget_take(other, 95);
+    exchange(other);
+    exchange(one);
+    ck_assert(!budget_has_room(one, 10));
+    budget_refuse(one);
+    exchange(one);
+    ck_assert(!budget_came_back(one));
+    budget_give(other, 30);
+    exchange(other);
+    exchange(one);
+    ck_assert(budget_came_back(one));
+    ck_assert(budget_has_room(one, 10));
+}
+END_TEST
+
 #define LOOP(test, table)                                                                          \
     tcase_add_loop_test(tcase, test, 0, (int)(sizeof(table) / sizeof(*(table))))
 
@@ -136,6 +286,11 @@ int main(void)
     tcase_add_test(tcase, half_messages_alone_never_wait_for_each_other);
     tcase_add_test(tcase, who_was_refused_looks_again_when_less_is_there);
     tcase_add_test(tcase, who_is_refused_later_takes_no_chance_from_others);
+    LOOP(several_workers_keep_the_limit_together, message_sizes);
+    tcase_add_test(tcase, a_no_is_never_said_of_old_numbers);
+    tcase_add_test(tcase, one_message_alone_has_all_only_when_no_worker_has_another);
+    tcase_add_test(tcase, half_messages_of_several_workers_never_all_wait);
+    tcase_add_test(tcase, what_another_worker_gives_back_counts);
     Suite *suite = suite_create("budget");
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

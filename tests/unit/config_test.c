@@ -19,7 +19,7 @@ enum { OUT_BYTES = 16384 };
 /* DESIGN's sample, with the keys that are built, and off for the others. */
 static const char complete[] =
     "log: {level: info, format: text}\n"
-    "workers: 1\n"
+    "workers: auto\n"
     "memory_max: 1GiB\n"
     "admin: {listen: \"\", token: \"\", faults: false}\n"
     "links:\n"
@@ -178,8 +178,8 @@ static const struct {
     {"links: {}", "w.yaml:1:8: links: a mapping, expected a list of links"},
     {"links: [a]", "w.yaml:1:9: links[0]: a single value, expected a mapping with name, listen and "
                    "upstream"},
-    {"workers: auto", "w.yaml:1:10: workers: auto is not supported yet, expected 1"},
     {"workers: 0", "w.yaml:1:10: workers: 0 is below the minimum, 1"},
+    {"workers: 65", "w.yaml:1:10: workers: 65 is above the maximum, 64"},
     {"workers: many", "w.yaml:1:10: workers: \"many\" is no number, expected a whole number, or "
                       "auto"},
     {"memory_max: 1048576", "w.yaml:1:13: memory_max: \"1048576\" is no size, expected a number "
@@ -521,6 +521,8 @@ static const char *const right[] = {
     "\xef\xbb\xbflinks: []\n",
     "log: {\"level\": 'warning', format: json}",
     "workers: '1'",
+    "workers: 64",
+    "workers: auto",
     "admin: {faults: off}",
     LINK UPSTREAM "  client:\n  heartbeat:\n  close_rules:\n",
     LINK "  upstream: {url: ['ws://h/']}\n",
@@ -629,7 +631,10 @@ START_TEST(every_number_is_accepted_at_its_limits_and_refused_beyond_them)
             ck_assert_msg(strstr(out, "is below the minimum, ") != NULL, "%s", out);
         }
         ck_assert_msg(!takes(key, "x", out), "%s: x", key->path);
-        ck_assert_msg(takes(key, "never", out) == (key->word != NULL), "%s: never", key->path);
+        bool has_never = key->word != NULL && strcmp(key->word, "never") == 0;
+        ck_assert_msg(takes(key, "never", out) == has_never, "%s: never", key->path);
+        if (key->word != NULL)
+            ck_assert_msg(takes(key, key->word, out), "%s: %s", key->path, key->word);
         tested++;
     }
     ck_assert_uint_gt(tested, 20);
@@ -704,6 +709,7 @@ START_TEST(the_whole_sample_of_the_design_is_what_an_empty_link_gets)
     ck_assert_int_eq(all->log_level, least->log_level);
     ck_assert_int_eq(all->log_format, least->log_format);
     ck_assert_uint_eq(all->memory_bytes_max, least->memory_bytes_max);
+    ck_assert_uint_eq(all->worker_count, least->worker_count);
     const struct link_config *one = all->links[0];
     const struct link_config *other = least->links[0];
     ck_assert_mem_eq(&one->client, &other->client, offsetof(struct config_client, tls));
@@ -723,6 +729,7 @@ START_TEST(the_whole_sample_of_the_design_is_what_an_empty_link_gets)
     ck_assert_int_eq(other->upstream.cookies, CONFIG_COOKIES_KEEP);
 
     ck_assert_int_eq(all->log_level, CONFIG_LOG_INFO);
+    ck_assert_uint_eq(all->worker_count, CONFIG_WORKERS_AUTO);
     ck_assert_uint_eq(all->memory_bytes_max, 1024ULL * 1024 * 1024);
     ck_assert_uint_eq(one->client.mode, 0660);
     ck_assert_uint_eq(one->client.owner, (uid_t)-1);

@@ -26,7 +26,8 @@ static void pipe_close(void)
 
 static struct log log_on_pipe(enum log_format format)
 {
-    return (struct log){.fd = ends[1], .level = LOG_DEBUG, .format = format};
+    return (struct log){
+        .fd = ends[1], .level = LOG_DEBUG, .mutex = PTHREAD_MUTEX_INITIALIZER, .format = format};
 }
 
 static size_t pipe_read(char *out, size_t out_bytes)

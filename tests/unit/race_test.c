@@ -28,7 +28,8 @@ struct place {
     struct sockaddr_in address;
 };
 
-static struct log log_to_nowhere = {.fd = -1, .level = LOG_ERROR};
+static struct log log_to_nowhere = {
+    .fd = -1, .level = LOG_ERROR, .mutex = PTHREAD_MUTEX_INITIALIZER};
 static struct worker worker;
 static struct place places[PLACE_COUNT_MAX];
 static size_t place_count;

@@ -455,31 +455,37 @@ static void remember(struct last_good *good, const char *host, uint16_t port, co
 
 START_TEST(what_worked_last_is_found_by_host_and_port)
 {
-    struct last_good good = {0};
-    ck_assert_ptr_null(last_good_find(&good, "a", 80));
+    struct last_good good;
+    struct addresses *addresses;
+    struct address address;
+    last_good_init(&good);
+    ck_assert(!last_good_find(&good, "a", 80, &addresses, &address));
     remember(&good, "a", 80, "127.0.0.1");
     remember(&good, "a", 81, "127.0.0.2");
     remember(&good, "a", 80, "127.0.0.3");
     ck_assert_uint_eq(good.count, 2);
-    const struct last_good_name *name = last_good_find(&good, "a", 80);
-    ck_assert_uint_eq(name->address.socket.ipv4.sin_addr.s_addr, inet_addr("127.0.0.3"));
-    ck_assert_uint_eq(addresses_find(name->addresses, &name->address), 0);
-    name = last_good_find(&good, "a", 81);
-    ck_assert_uint_eq(name->address.socket.ipv4.sin_addr.s_addr, inet_addr("127.0.0.2"));
-    ck_assert_ptr_null(last_good_find(&good, "b", 80));
+    ck_assert(last_good_find(&good, "a", 80, &addresses, &address));
+    ck_assert_uint_eq(address.socket.ipv4.sin_addr.s_addr, inet_addr("127.0.0.3"));
+    ck_assert_uint_eq(addresses_find(addresses, &address), 0);
+    ck_assert(last_good_find(&good, "a", 81, NULL, &address));
+    ck_assert_uint_eq(address.socket.ipv4.sin_addr.s_addr, inet_addr("127.0.0.2"));
+    ck_assert(!last_good_find(&good, "b", 80, NULL, NULL));
     last_good_clear(&good);
+    ck_assert_uint_eq(addresses_find(addresses, &addresses->items[0]), 0); /* held: still there */
+    addresses_release(addresses);
 }
 END_TEST
 
 START_TEST(a_full_table_forgets_the_oldest)
 {
-    struct last_good good = {0};
+    struct last_good good;
+    last_good_init(&good);
     for (uint16_t i = 0; i < LAST_GOOD_COUNT_MAX + 2; i++)
         remember(&good, "a", i, "::1");
-    ck_assert_ptr_null(last_good_find(&good, "a", 0));
-    ck_assert_ptr_null(last_good_find(&good, "a", 1));
+    ck_assert(!last_good_find(&good, "a", 0, NULL, NULL));
+    ck_assert(!last_good_find(&good, "a", 1, NULL, NULL));
     for (uint16_t i = 2; i < LAST_GOOD_COUNT_MAX + 2; i++)
-        ck_assert_ptr_nonnull(last_good_find(&good, "a", i));
+        ck_assert(last_good_find(&good, "a", i, NULL, NULL));
     last_good_clear(&good);
 }
 END_TEST
