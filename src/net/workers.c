@@ -59,12 +59,12 @@ static void serve(struct worker *worker, struct arrival *arrival)
 /* The one with the fewest sessions; where several have, in turn. */
 static struct worker *choose(struct workers *workers)
 {
-    struct worker *fewest = NULL;
-    size_t fewest_count = 0;
-    for (unsigned i = 0; i < workers->count; i++) {
+    struct worker *fewest = &workers->items[workers->next];
+    size_t fewest_count = atomic_load_explicit(&fewest->session_count, memory_order_relaxed);
+    for (unsigned i = 1; i < workers->count; i++) {
         struct worker *worker = &workers->items[(workers->next + i) % workers->count];
         size_t count = atomic_load_explicit(&worker->session_count, memory_order_relaxed);
-        if (fewest && count >= fewest_count)
+        if (count >= fewest_count)
             continue;
         fewest = worker;
         fewest_count = count;
@@ -235,7 +235,7 @@ static bool begin(struct worker *worker)
 {
     sigset_t all;
     sigset_t before;
-    char name[16]; /* for top -H; the kernel has room for no more */
+    char name[16];    /* for top -H; the kernel has room for no more */
     sigfillset(&all); /* signals are for the main thread */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&worker->thread, NULL, thread_main, worker);
