@@ -59,12 +59,12 @@ static void serve(struct worker *worker, struct arrival *arrival)
 /* The one with the fewest sessions; where several have, in turn. */
 static struct worker *choose(struct workers *workers)
 {
-    struct worker *fewest = NULL;
-    size_t fewest_count = 0;
-    for (unsigned i = 0; i < workers->count; i++) {
+    struct worker *fewest = &workers->items[workers->next];
+    size_t fewest_count = atomic_load_explicit(&fewest->session_count, memory_order_relaxed);
+    for (unsigned i = 1; i < workers->count; i++) {
         struct worker *worker = &workers->items[(workers->next + i) % workers->count];
         size_t count = atomic_load_explicit(&worker->session_count, memory_order_relaxed);
-        if (fewest && count >= fewest_count)
+        if (count >= fewest_count)
             continue;
         fewest = worker;
         fewest_count = count;
@@ -225,9 +225,6 @@ static bool turn_ended(void *context)
 static void *thread_main(void *argument)
 {
     struct worker *worker = argument;
-    char name[16]; /* for top -H; the kernel has room for no more */
-    snprintf(name, sizeof(name), "worker %u", worker->index);
-    (void)pthread_setname_np(pthread_self(), name);
     worker_run(worker, turn_ended, worker);
     atomic_store(&worker->has_ended, true);
     mailbox_poke(&workers_main(worker->workers)->mailbox);
@@ -238,12 +235,17 @@ static bool begin(struct worker *worker)
 {
     sigset_t all;
     sigset_t before;
+    char name[16];    /* for top -H; the kernel has room for no more */
     sigfillset(&all); /* signals are for the main thread */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&worker->thread, NULL, thread_main, worker);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = error;
-    return error == 0;
+    if (error)
+        return false;
+    snprintf(name, sizeof(name), "worker %u", worker->index);
+    (void)pthread_setname_np(worker->thread, name);
+    return true;
 }
 
 bool workers_begin(struct workers *workers)

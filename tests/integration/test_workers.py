@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from certificates import Authority, Identity
-from frames import CLOSE, PING, PONG
+from frames import BINARY, CLOSE, PING, PONG
 from managers import DatagramSocket
 from messages import check_delivery, numbered
 from polling import DEADLINE_S, wait_until, wait_until_still
-from raw_peers import RawClient
+from raw_peers import RawClient, RawServerConnection, answer_pings
 from scene import Kept, Scene
 from test_memory import head
 from tls_scene import authority, folder, identity  # noqa: F401: fixtures
@@ -32,6 +32,15 @@ COUNTS = [2, 4]
 def keep(scene: Scene, url: str, workers: object, top: dict[str, Any] = {}, **sections: Any) -> Kept:
     link = scene.link(url, **sections)
     return Kept(scene.start(link, workers=workers, **top), link)
+
+
+def without_timers() -> dict[str, Any]:
+    """For a link whose loop shall only wake when it is woken: a deadline that was met wakes it, too."""
+    return {
+        "client": {"heartbeat": {"interval": "never"}, "handshake_timeout": "60s"},
+        "heartbeat": {"interval": "never"},
+        "upstream": {"compression": "off", "connect_timeout": "60s"},
+    }
 
 
 def spread(daemon: Wskeepd) -> list[int]:
@@ -295,6 +304,41 @@ def test_memory_that_one_worker_gives_back_wakes_the_other(scene: Scene) -> None
     wait_until(lambda: any(m.size == size for m in server.messages), daemon.tail)
 
 
+def test_upstream_that_waits_for_memory_of_another_worker_is_read_again(scene: Scene) -> None:
+    """Nothing else happens to its session, and no timer runs for it: the other worker wakes it."""
+    size = 2 * MIB
+    payload = bytes(range(256)) * (size // 256)
+    begin = threading.Event()
+
+    def send_one(connection: RawServerConnection) -> None:
+        connection.upgrade()
+        begin.wait(DEADLINE_S)
+        connection.send(BINARY, payload)
+        connection.serve_to_end(answer_pings)
+
+    server = scene.websockets_server()
+    wire = scene.wire(server)
+    wire.refuse()
+    held = scene.link(wire.url, name="held")
+    free = scene.link(scene.raw_server(send_one).url, name="free", **without_timers())
+    daemon = scene.start(held, free, workers=2, memory_max="4MiB")
+    holder = scene.websockets_client(held["listen"])
+    for _ in range(3):
+        holder.send(bytes(MIB))
+    holder.ping()  # all of it is taken
+    waiting = scene.raw_client(int(free["listen"].rsplit(":", 1)[1]))
+    waiting.handshake()
+    daemon.wait_for_move("open", link="free")
+    assert spread(daemon) == [1, 1]
+    begin.set()
+    waiting.socket.settimeout(1)
+    with pytest.raises(TimeoutError):
+        waiting.read()
+    waiting.socket.settimeout(DEADLINE_S)
+    wire.open_listener()
+    assert waiting.read_until(BINARY).payload == payload
+
+
 # ---- reload, drain, end -----------------------------------------------------------------------
 
 
@@ -435,16 +479,19 @@ def test_counts_of_all_workers_reach_systemd(
     """A session that begins or ends on any worker is in the next STATUS."""
     manager = DatagramSocket(str(tmp_path / "notify"))
     try:
-        link = scene.link(scene.websockets_server().url)
+        link = scene.link(scene.websockets_server().url, **without_timers())
         daemon = scene.launch(
             {"workers": 4, "links": [link]}, environment={"NOTIFY_SOCKET": manager.name}
         ).wait_ready()
         clients = [scene.websockets_client(link["listen"]) for _ in range(8)]
         manager.wait_for("STATUS=1 link, 8 sessions, 8 open upstreams")
-        for client in clients[1:]:
-            client.close()
+        assert spread(daemon) == [2, 2, 2, 2]
+        workers = [event["worker"] for event in daemon.find("begun")]
+        *others, last = sorted(range(8), key=lambda place: workers[place])  # not the main thread's
+        for place in others:
+            clients[place].close()
         manager.wait_for("STATUS=1 link, 1 session, 1 open upstream")
-        clients[0].close()
+        clients[last].close()
         manager.wait_for("STATUS=1 link, 0 sessions, 0 open upstreams", 2)
         daemon.signal(signal.SIGTERM)
         daemon.expect_end(0)
