@@ -442,7 +442,8 @@ def test_quiet_pairs_cost_little_also_after_a_burst(scene: Scene) -> None:
         connection.serve_to_end(answer_pings)
 
     server = scene.raw_server(script)
-    kept = scene.keep(server.url, upstream={"compression": "off"})
+    link = scene.link(server.url, upstream={"compression": "off"})
+    kept = Kept(scene.start(link, workers=1), link)  # each has buffers of its own
 
     def open_pairs(count: int) -> list[RawClient]:
         clients = []
