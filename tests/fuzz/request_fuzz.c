@@ -270,15 +270,15 @@ static void check_is_kept(const struct link_config *config, const struct http_he
 
 static void check_request(const struct link_config *config, const struct http_head *head,
                           const struct client_request *request,
-                          const struct client_arrival *arrival)
+                          const struct client_asking *asked)
 {
     static struct asking asking;
     char joined[URL_TARGET_BYTES_MAX + 1];
-    expect(strlen(arrival->accept) == HANDSHAKE_ACCEPT_BYTES);
+    expect(strlen(asked->accept) == HANDSHAKE_ACCEPT_BYTES);
     expect(request->target[0] == '/');
     make_ask(request, &asking);
     check_is_kept(config, head, &asking.ask);
-    asking.ask.offers_deflate = arrival->has_deflate;
+    asking.ask.offers_deflate = asked->has_deflate;
     for (size_t i = 0; i < config->upstream.url_count; i++) {
         if (url_target_append(config->upstream.urls[i].target, request->target, joined))
             asking.ask.target = joined;
@@ -297,14 +297,14 @@ static void check_handshake(struct link_config *config, const uint8_t *data, siz
 {
     static struct link link;
     static struct net_session net;
-    struct client_arrival arrival = {.listen = &config->listens[0]};
+    struct client_asking client_asking = {.listen = &config->listens[0]};
     const struct client_request *request = NULL;
     const char *why = NULL;
     bool is_unix = config->listens[0].kind == CONFIG_LISTEN_UNIX;
     link.config = config;
     net.link = &link;
     net.config = config;
-    net.client.arrival = &arrival;
+    net.client.asking = &client_asking;
     net.client.conn.is_unix = is_unix;
     struct http_text shown;
     unsigned status = client_handshake_check(&net, data, bytes, &request, &why, &shown);
@@ -312,7 +312,7 @@ static void check_handshake(struct link_config *config, const uint8_t *data, siz
     expect(status == expected || (expected == 101 && (status == 400 || status == 431)));
     expect((status == 101) == (request != NULL));
     if (status == 101)
-        check_request(config, head, request, &arrival);
+        check_request(config, head, request, &client_asking);
     else
         check_refusal(status, why);
     client_request_free(request);
