@@ -4,16 +4,27 @@
 #include <malloc.h>
 
 enum {
-    BLOCK_BYTES_MAX = 32 * 1024 * 1024, /* a larger one is a mapping of its own: mallopt() has no
-                                           more, and the largest message by default is half of it */
-    FREE_BYTES_MAX = 64 * 1024 * 1024   /* at the top of the heap, while there is work */
+    BLOCK_BYTES_MAX = 32 * 1024 * 1024, /* mallopt() has no more, and the largest message by default
+                                           is half of it */
+    FREE_BYTES_MAX = 64 * 1024 * 1024,
+    BLOCK_SHARE = 8, /* of memory_bytes_max: with holes as large as that a heap is never full */
+    FREE_SHARE = 4
 };
 
-void heap_init(void)
+static int at_most(uint64_t bytes, int bytes_max)
+{
+    return bytes < (uint64_t)bytes_max ? (int)bytes : bytes_max;
+}
+
+/* A larger block is a mapping of its own, and goes back at once; so does what is free at the top
+ * of a heap beyond its share.  A reload changes neither: threads are running by then. */
+void heap_init(uint64_t memory_bytes_max)
 {
 #ifdef __GLIBC__
-    (void)mallopt(M_MMAP_THRESHOLD, BLOCK_BYTES_MAX);
-    (void)mallopt(M_TRIM_THRESHOLD, FREE_BYTES_MAX);
+    (void)mallopt(M_MMAP_THRESHOLD, at_most(memory_bytes_max / BLOCK_SHARE, BLOCK_BYTES_MAX));
+    (void)mallopt(M_TRIM_THRESHOLD, at_most(memory_bytes_max / FREE_SHARE, FREE_BYTES_MAX));
+#else
+    (void)memory_bytes_max;
 #endif
 }
 

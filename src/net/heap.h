@@ -30,8 +30,8 @@ struct heap_watch {
     uint64_t freed_bytes;      /* the same: by sessions that are quiet */
 };
 
-/* Before the first thread. */
-void heap_init(void);
+/* Before the first thread.  memory_bytes_max: what messages may take, all together. */
+void heap_init(uint64_t memory_bytes_max);
 
 /* run: calls heap_watch_look().  False when there is no memory. */
 bool heap_watch_init(struct heap_watch *watch, struct timers *timers,

@@ -23,6 +23,12 @@ _Static_assert(sizeof(void *) > 8 || sizeof(struct net_session) <= 1184, "a sess
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
+/* An attempt that waits for nothing.  It brings another state: it cannot be due for ever. */
+static bool begins_at_once(const struct net_session *net, uint64_t now_ms)
+{
+    return net->is_begun && net->core.state == SESSION_WAITING && net->core.wait_until_ms <= now_ms;
+}
+
 /* Whatever comes next, core and the client decide when to look again. */
 static void set_timer(struct net_session *net)
 {
@@ -31,7 +37,7 @@ static void set_timer(struct net_session *net)
     if (net->is_begun)
         due_ms = timers_earlier(due_ms, session_deadline_ms(&net->core));
     if (due_ms <= now_ms)
-        due_ms = now_ms + 1; /* never twice in one turn */
+        due_ms = begins_at_once(net, now_ms) ? now_ms : now_ms + 1; /* or the loop would spin */
     timers_set(&net->worker->timers, &net->timer, due_ms);
 }
 

@@ -235,10 +235,16 @@ static void wait_for_events(struct worker *worker, bool waits)
     pace->event_ms = worker_now(worker);
 }
 
+static bool has_work(const struct worker *worker)
+{
+    return !STAILQ_EMPTY(&worker->again) || !STAILQ_EMPTY(&worker->touched) ||
+           timers_earliest_ms(&worker->timers) <= worker->now_ms;
+}
+
 void worker_run(struct worker *worker, bool (*turn_ended)(void *context), void *context)
 {
     while (!worker->is_stopping) {
-        bool waits = STAILQ_EMPTY(&worker->again) && STAILQ_EMPTY(&worker->touched);
+        bool waits = !has_work(worker);
         uint64_t touch_count = worker->touch_count;
         wait_for_events(worker, waits);
         read_before_timers(worker, touch_count);

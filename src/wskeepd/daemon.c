@@ -284,7 +284,7 @@ int daemon_run(struct daemon *daemon, const struct options *options, const struc
     daemon->worker_count = count_workers(config);
     TAILQ_INIT(&daemon->links);
     raise_descriptor_limit();
-    heap_init();
+    heap_init(config->memory_bytes_max);
     event_set_log_callback(ignore); /* what it warns of comes back as a result, and is logged */
     (void)signal(SIGPIPE, SIG_IGN); /* standard error may be a pipe that nobody reads any more */
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from frames import BINARY, PING, PONG, TEXT, accept_value, encode
 from messages import numbered
 from polling import DEADLINE_S, let_time_pass, wait_until
 from raw_peers import RawClient, RawServerConnection, answer_pings, ignore_pings
-from scene import Scene
+from scene import Kept, Scene
 
 
 def serve(connection: RawServerConnection) -> None:
@@ -163,14 +164,17 @@ def test_slow_client_gets_the_end(scene: Scene) -> None:
     assert received == count * (size + 10) + 7, kept.daemon.tail(5)
 
 
-def attach(pid: int, inject: str) -> "subprocess.Popen[bytes]":
-    """Let system calls of a process fail, by strace."""
-    call = inject.split(":")[0]
-    command = ["strace", "-f", "-qq", "-o", os.devnull, "-p", str(pid)]
-    tracer = subprocess.Popen([*command, "-e", f"trace={call}", "-e", f"inject={inject}"])
+def trace(pid: int, *arguments: str) -> "subprocess.Popen[bytes]":
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-p", str(pid), *arguments])
     status = pathlib.Path(f"/proc/{pid}/status")
     wait_until(lambda: "TracerPid:\t0\n" not in status.read_text(), "strace")
     return tracer
+
+
+def attach(pid: int, inject: str) -> "subprocess.Popen[bytes]":
+    """Let system calls of a process fail, by strace."""
+    call = inject.split(":")[0]
+    return trace(pid, "-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={inject}")
 
 
 def detach(tracer: "subprocess.Popen[bytes]") -> None:
@@ -220,6 +224,40 @@ def test_failed_epoll_ctl_is_tried_again(scene: Scene) -> None:
     go.set()
     wait_until(lambda: len(server.numbers_seen) == 100, kept.daemon.tail)
     assert len(server.conversations) == 1
+
+
+@needs_strace
+@pytest.mark.parametrize("talks", [False, True])
+def test_an_immediate_retry_waits_for_nothing(
+    scene: Scene, tmp_path: pathlib.Path, talks: bool
+) -> None:
+    """Between the end of a connection and the next connect() the loop does not sleep."""
+    server = scene.raw_server(serve)
+    wire = scene.wire(server)
+    link = scene.link(wire.url, reconnect={"initial_delay": "0ms"})
+    kept = Kept(scene.start(link, workers=1), link)
+    record = tmp_path / "calls"
+    calls = "trace=epoll_wait,connect,recvfrom,read"
+    tracer = trace(kept.daemon.process.pid, "-o", str(record), "-e", calls)
+    rounds = 3
+    for number in range(rounds):  # only the first retry of a session is immediate
+        client = scene.raw_client(kept.port)
+        client.handshake()
+        kept.wait_open(server)
+        if talks:
+            client.send_text(numbered(number))
+            wait_until(lambda: number in server.numbers_seen, kept.daemon.tail)
+            let_time_pass(1.1)  # after one that carried data, attempts begin a second apart
+        wire.reset()
+        kept.daemon.wait_for_move("open", 2 * number + 2)
+        client.close()
+        kept.daemon.wait_for_move("ended", number + 1)
+    detach(tracer)
+    resets = record.read_text().split("ECONNRESET")
+    assert len(resets) == rounds + 1
+    for after in resets[1:]:
+        waits = re.findall(r"epoll_wait\(.*, (-?\d+)\) += ", after.partition("connect(")[0])
+        assert waits.count("0") == len(waits), waits
 
 
 @pytest.mark.parametrize("how", ["reset", "close"])

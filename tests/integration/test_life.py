@@ -24,6 +24,8 @@ def is_refused(port: int) -> bool:
         socket.create_connection(("127.0.0.1", port), 5).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # it was closed while this one waited in its queue
+        return False
     return False
 
 

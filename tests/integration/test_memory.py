@@ -24,7 +24,7 @@ from wskeepd_process import is_sanitized
 MIB = 1024 * 1024
 
 #: The program itself, its shared buffers, and what malloc keeps.
-SLACK_BYTES = 24 * MIB
+SLACK_BYTES = 16 * MIB
 KEY = b"\1\2\3\4"
 
 

@@ -1,5 +1,6 @@
 /* When free memory goes back to the system. */
 #include <check.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "net/heap.h"
@@ -16,6 +17,17 @@ int __wrap_malloc_trim(size_t pad)
 {
     ck_assert_uint_eq(pad, 0);
     trim_count++;
+    return 1;
+}
+
+static int block_bytes_max;
+static int free_bytes_max;
+
+int __wrap_mallopt(int option, int value);
+int __wrap_mallopt(int option, int value)
+{
+    ck_assert(option == M_MMAP_THRESHOLD || option == M_TRIM_THRESHOLD);
+    *(option == M_MMAP_THRESHOLD ? &block_bytes_max : &free_bytes_max) = value;
     return 1;
 }
 
@@ -51,6 +63,20 @@ static void pass(uint64_t delay_ms)
     while ((timer = timers_take_due(&timers, now_ms)))
         timer->run(timer);
 }
+
+START_TEST(blocks_and_what_is_free_stay_small_beside_memory_max)
+{
+    heap_init((uint64_t)1024 * MIB);
+    ck_assert_int_eq(block_bytes_max, 32 * MIB);
+    ck_assert_int_eq(free_bytes_max, 64 * MIB);
+    heap_init((uint64_t)1024 * 1024 * MIB);
+    ck_assert_int_eq(block_bytes_max, 32 * MIB);
+    ck_assert_int_eq(free_bytes_max, 64 * MIB);
+    heap_init(16 * MIB);
+    ck_assert_int_eq(block_bytes_max, 2 * MIB);
+    ck_assert_int_eq(free_bytes_max, 4 * MIB);
+}
+END_TEST
 
 START_TEST(a_burst_that_is_over_is_given_back_once_and_then_nothing_is_looked_for)
 {
@@ -131,6 +157,7 @@ int main(void)
 {
     TCase *tcase = tcase_create("heap");
     tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, blocks_and_what_is_free_stay_small_beside_memory_max);
     tcase_add_test(tcase, a_burst_that_is_over_is_given_back_once_and_then_nothing_is_looked_for);
     tcase_add_test(tcase, steady_work_keeps_its_memory);
     tcase_add_test(tcase, a_slow_decline_is_given_back_by_halves);
