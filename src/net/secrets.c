@@ -216,23 +216,6 @@ static bool thread_begin(struct secrets *secrets)
     return true;
 }
 
-/* A thread that hangs is left to itself, as long as there are not too many.  Under the mutex. */
-static void look_for_hang(struct secrets *secrets)
-{
-    struct shared *shared = secrets->shared;
-    struct reader *reader = shared->reader;
-    if (!reader || !reader->path || clock_ms() - reader->since_ms < SECRETS_HANG_MS ||
-        shared->lost_count == SECRETS_LOST_COUNT_MAX)
-        return;
-    reader->is_lost = true;
-    LIST_INSERT_HEAD(&shared->lost, reader, entry);
-    shared->lost_count++;
-    shared->reader = NULL;
-    pthread_detach(secrets->thread);
-    if (!STAILQ_EMPTY(&shared->questions))
-        (void)thread_begin(secrets); /* else with the next question */
-}
-
 /* Another thread hangs in it.  Under the mutex. */
 static bool file_hangs(const struct shared *shared, const struct secrets_file *file)
 {
@@ -260,6 +243,41 @@ static bool request_hangs(const struct shared *shared, struct secrets_request *r
             snprintf(file->why, sizeof(file->why), "was not read: %.200s hangs", hung);
     }
     return hung != NULL;
+}
+
+/* What waits for a file that is now known to hang is answered, and no other thread opens it.  Under
+ * the mutex. */
+static void answer_what_hangs(struct shared *shared)
+{
+    struct request_list questions = STAILQ_HEAD_INITIALIZER(questions);
+    STAILQ_CONCAT(&questions, &shared->questions);
+    while (!STAILQ_EMPTY(&questions)) {
+        struct secrets_request *request = STAILQ_FIRST(&questions);
+        STAILQ_REMOVE_HEAD(&questions, entry);
+        request->is_queued = !request_hangs(shared, request);
+        if (request->is_queued)
+            STAILQ_INSERT_TAIL(&shared->questions, request, entry);
+        else
+            put_answer(shared, request);
+    }
+}
+
+/* A thread that hangs is left to itself, as long as there are not too many.  Under the mutex. */
+static void look_for_hang(struct secrets *secrets)
+{
+    struct shared *shared = secrets->shared;
+    struct reader *reader = shared->reader;
+    if (!reader || !reader->path || clock_ms() - reader->since_ms < SECRETS_HANG_MS ||
+        shared->lost_count == SECRETS_LOST_COUNT_MAX)
+        return;
+    reader->is_lost = true;
+    LIST_INSERT_HEAD(&shared->lost, reader, entry);
+    shared->lost_count++;
+    shared->reader = NULL;
+    pthread_detach(secrets->thread);
+    answer_what_hangs(shared);
+    if (!STAILQ_EMPTY(&shared->questions))
+        (void)thread_begin(secrets); /* else with the next question */
 }
 
 /* ---- the worker's side -------------------------------------------------------------------- */

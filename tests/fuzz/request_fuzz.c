@@ -269,8 +269,7 @@ static void check_is_kept(const struct link_config *config, const struct http_he
 }
 
 static void check_request(const struct link_config *config, const struct http_head *head,
-                          const struct client_request *request,
-                          const struct client_asking *asked)
+                          const struct client_request *request, const struct client_asking *asked)
 {
     static struct asking asking;
     char joined[URL_TARGET_BYTES_MAX + 1];

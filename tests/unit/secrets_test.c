@@ -259,6 +259,25 @@ START_TEST(a_file_that_hangs_holds_up_nobody_else)
 }
 END_TEST
 
+START_TEST(what_waits_for_a_file_that_hangs_is_answered)
+{
+    struct answer dead;
+    struct answer again;
+    struct answer alive;
+    const char *dead_path = put_file("dead", "two");
+    ck_assert_ptr_nonnull(ask(dead_path, false, &dead));
+    ck_assert_ptr_nonnull(ask(dead_path, false, &again)); /* nobody knows yet that it hangs */
+    ask_and_wait(put_file("token", "one"), false, &alive);
+    ck_assert_str_eq(alive.text, "one");
+    wait_for(&again);
+    ck_assert_str_eq(again.why, "does not answer: reading it hangs");
+    ck_assert_uint_eq(hanging(), 1); /* it was not opened a second time */
+    ck_assert_uint_eq(dead.count, 0);
+    release();
+    wait_for(&dead);
+}
+END_TEST
+
 START_TEST(a_thread_that_hangs_may_outlive_all_the_rest)
 {
     struct answer dead;
@@ -313,6 +332,7 @@ int main(void)
     tcase_add_test(tcase, what_is_cancelled_is_not_answered);
     tcase_add_test(tcase, the_queue_has_an_end);
     tcase_add_test(tcase, a_file_that_hangs_holds_up_nobody_else);
+    tcase_add_test(tcase, what_waits_for_a_file_that_hangs_is_answered);
     tcase_add_test(tcase, a_thread_that_hangs_may_outlive_all_the_rest);
     tcase_add_test(tcase, threads_that_hang_have_a_limit);
 
