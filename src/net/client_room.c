@@ -72,6 +72,8 @@ void client_room_offer(struct net_session *net)
 /* A message of its is here, or a part of one, and there is no room for it. */
 static bool waits_for_room(const struct net_session *net)
 {
+    if (net->client.stage == CLIENT_GONE)
+        return false; /* what it had kept is given up, and client_room_end() has been */
     return client_kept_has_message(net->client.kept) || (net->is_begun && net->core.client_starved);
 }
 
