@@ -22,6 +22,7 @@
 #ifndef WSKEEP_CORE_BUDGET_H
 #define WSKEEP_CORE_BUDGET_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -49,8 +50,8 @@ struct budget {
 
 /* What one connection holds, as the budget was told. */
 struct budget_share {
-    uint64_t partial_bytes;
-    uint64_t kept_bytes;
+    uint32_t partial_bytes; /* of one message at a time, and those are shorter by far */
+    uint32_t kept_bytes;
 };
 
 enum budget_verdict {
@@ -193,8 +194,9 @@ static inline void budget_hold(struct budget *budget, struct budget_share *share
 {
     budget->partial_bytes += partial_bytes - share->partial_bytes;
     budget->kept_bytes += kept_bytes - share->kept_bytes;
-    share->partial_bytes = partial_bytes;
-    share->kept_bytes = kept_bytes;
+    assert(partial_bytes <= UINT32_MAX && kept_bytes <= UINT32_MAX);
+    share->partial_bytes = (uint32_t)partial_bytes;
+    share->kept_bytes = (uint32_t)kept_bytes;
     budget_changed(budget);
 }
 

@@ -28,8 +28,15 @@ struct outbox_chunk {
 /* The entry of a sequence that is in the outbox, or of the one after the last. */
 static struct outbox_entry *outbox_entry_of(const struct outbox *outbox, uint64_t sequence)
 {
-    uint32_t index = outbox->entry_first + (uint32_t)(sequence - outbox->first_sequence);
-    return &outbox->entries[index & (outbox->entry_capacity - 1)];
+    struct outbox_ring *ring = outbox->ring;
+    uint32_t index = ring->first + (uint32_t)(sequence - outbox->first_sequence);
+    return &ring->entries[index & (ring->capacity - 1)];
+}
+
+/* See struct outbox_ring: without messages it is the next one. */
+static uint64_t outbox_written_sequence(const struct outbox *outbox)
+{
+    return outbox->ring ? outbox->ring->written_sequence : outbox->first_sequence;
 }
 
 #ifdef WSKEEP_CHECKS
@@ -50,7 +57,7 @@ static void outbox_check_entry(const struct outbox *outbox, uint64_t sequence, b
         assert(entry->payload_bytes > CHUNK_BYTES_MAX);
     }
     assert(!entry->exposed || exposed_before); /* sent in order: the exposed ones are the front */
-    if (sequence < outbox->written_sequence)
+    if (sequence < outbox->ring->written_sequence)
         assert(entry->exposed && entry->end_offset > 0);
     if (sequence + 1 < outbox->next_sequence) /* the newest may be about to be encoded */
         assert(entry->end_offset > end_offset_before);
@@ -66,8 +73,12 @@ void outbox_check(const struct outbox *outbox)
     bool exposed = true;
     const struct outbox_chunk *chunk = NULL; /* shared by the messages before this one */
     uint32_t live_count = 0;
-    assert((outbox->entry_capacity & (outbox->entry_capacity - 1)) == 0);
-    assert(outbox->entry_count <= outbox->entry_capacity);
+    if (!outbox->ring) {
+        assert(outbox->entry_count == 0 && outbox->payload_bytes == 0);
+        return;
+    }
+    assert((outbox->ring->capacity & (outbox->ring->capacity - 1)) == 0);
+    assert(outbox->entry_count <= outbox->ring->capacity);
     for (uint64_t sequence = outbox->first_sequence; sequence < end_sequence; sequence++) {
         const struct outbox_entry *entry = outbox_entry_of(outbox, sequence);
         outbox_check_entry(outbox, sequence, exposed, end_offset);
@@ -83,7 +94,7 @@ void outbox_check(const struct outbox *outbox)
         }
         live_count++;
     }
-    assert(!chunk || (chunk->live_count == live_count && chunk == outbox->chunk_last));
+    assert(!chunk || (chunk->live_count == live_count && chunk == outbox->ring->chunk_last));
     assert(payload_bytes == outbox->payload_bytes);
 }
 #else
@@ -99,8 +110,8 @@ void outbox_check(const struct outbox *outbox)
  */
 static void outbox_assert(struct outbox *outbox)
 {
-    assert(outbox->first_sequence <= outbox->written_sequence);
-    assert(outbox->written_sequence <= outbox->next_sequence);
+    assert(outbox->first_sequence <= outbox_written_sequence(outbox));
+    assert(outbox_written_sequence(outbox) <= outbox->next_sequence);
     assert(outbox->next_sequence <= outbox->first_sequence + outbox->entry_count);
 #ifdef WSKEEP_CHECKS
     outbox->unchecked_count += OUTBOX_CHECKED_EACH;
@@ -119,7 +130,6 @@ void outbox_init(struct outbox *outbox, uint32_t entry_count_max, uint64_t paylo
                               .payload_bytes_max = payload_bytes_max,
                               .first_sequence = 1,
                               .next_sequence = 1,
-                              .written_sequence = 1,
                               .budget = budget};
 }
 
@@ -130,26 +140,32 @@ void outbox_set_limits(struct outbox *outbox, uint32_t entry_count_max, uint64_t
     outbox->payload_bytes_max = payload_bytes_max;
 }
 
+static size_t ring_bytes(uint32_t capacity)
+{
+    return sizeof(struct outbox_ring) + capacity * sizeof(struct outbox_entry);
+}
+
 static bool outbox_resize(struct outbox *outbox, uint32_t capacity)
 {
-    struct outbox_entry *entries = malloc(capacity * sizeof *entries);
-    if (!entries)
+    struct outbox_ring *ring = malloc(ring_bytes(capacity));
+    if (!ring)
         return false;
+    *ring = (struct outbox_ring){.capacity = capacity,
+                                 .written_sequence = outbox_written_sequence(outbox),
+                                 .chunk_last = outbox->ring ? outbox->ring->chunk_last : NULL};
     for (uint32_t i = 0; i < outbox->entry_count; i++)
-        entries[i] = *outbox_entry_of(outbox, outbox->first_sequence + i);
-    free(outbox->entries);
-    outbox->entries = entries;
-    outbox->entry_capacity = capacity;
-    outbox->entry_first = 0;
+        ring->entries[i] = *outbox_entry_of(outbox, outbox->first_sequence + i);
+    free(outbox->ring);
+    outbox->ring = ring;
     return true;
 }
 
 static bool outbox_grow(struct outbox *outbox)
 {
-    if (outbox->entry_capacity == 0)
+    if (!outbox->ring)
         return outbox_resize(outbox, ENTRY_CAPACITY_MIN);
-    return outbox->entry_capacity < ENTRY_CAPACITY_MAX &&
-           outbox_resize(outbox, outbox->entry_capacity * 2);
+    return outbox->ring->capacity < ENTRY_CAPACITY_MAX &&
+           outbox_resize(outbox, outbox->ring->capacity * 2);
 }
 
 /* ---- chunks ------------------------------------------------------------------------------- */
@@ -167,7 +183,7 @@ static size_t chunk_capacity(const struct outbox *outbox, size_t payload_bytes)
 /* A chunk that the next payload fits into; NULL when there is no memory for one. */
 static struct outbox_chunk *chunk_with_room(struct outbox *outbox, size_t payload_bytes)
 {
-    struct outbox_chunk *last = outbox->chunk_last;
+    struct outbox_chunk *last = outbox->ring->chunk_last;
     if (last && last->live_count == 0)
         last->used = 0;
     if (last && payload_bytes <= last->capacity - last->used)
@@ -180,7 +196,7 @@ static struct outbox_chunk *chunk_with_room(struct outbox *outbox, size_t payloa
     *chunk = (struct outbox_chunk){.capacity = (uint32_t)capacity};
     if (last && last->live_count == 0)
         free(last);
-    outbox->chunk_last = chunk;
+    outbox->ring->chunk_last = chunk;
     return chunk;
 }
 
@@ -192,7 +208,7 @@ static void payload_release(struct outbox *outbox, const struct outbox_entry *en
         return;
     }
     assert(chunk->live_count > 0);
-    if (--chunk->live_count == 0 && chunk != outbox->chunk_last)
+    if (--chunk->live_count == 0 && chunk != outbox->ring->chunk_last)
         free(chunk);
 }
 
@@ -265,7 +281,7 @@ enum outbox_result outbox_push(struct outbox *outbox, struct outbox_message *mes
         budget_refuse(outbox->budget);
         return OUTBOX_FULL;
     }
-    if (outbox->entry_count == outbox->entry_capacity && !outbox_grow(outbox))
+    if ((!outbox->ring || outbox->entry_count == outbox->ring->capacity) && !outbox_grow(outbox))
         return OUTBOX_ERR_MEMORY;
     struct outbox_chunk *chunk;
     uint8_t *at = payload_place(outbox, message, &chunk);
@@ -286,42 +302,43 @@ enum outbox_result outbox_push(struct outbox *outbox, struct outbox_message *mes
 /* The head leaves, whatever the reason. */
 static void outbox_pop(struct outbox *outbox)
 {
+    struct outbox_ring *ring = outbox->ring;
     struct outbox_entry *entry = outbox_entry_of(outbox, outbox->first_sequence);
     if (outbox->next_sequence == outbox->first_sequence)
         outbox->next_sequence++;
     outbox->payload_bytes -= entry->payload_bytes;
     budget_give(outbox->budget, outbox_cost(entry->payload_bytes));
     payload_release(outbox, entry);
-    outbox->entry_first = (outbox->entry_first + 1) & (outbox->entry_capacity - 1);
+    ring->first = (ring->first + 1) & (ring->capacity - 1);
     outbox->entry_count--;
     outbox->first_sequence++;
-    if (outbox->written_sequence < outbox->first_sequence)
-        outbox->written_sequence = outbox->first_sequence;
+    if (ring->written_sequence < outbox->first_sequence)
+        ring->written_sequence = outbox->first_sequence;
 }
 
 /* A ring that a backlog has grown is given back when a quarter of it is enough for needed_count. */
 static void outbox_shrink(struct outbox *outbox, uint32_t needed_count)
 {
-    uint32_t capacity = outbox->entry_capacity;
+    if (!outbox->ring)
+        return;
+    uint32_t capacity = outbox->ring->capacity;
     while (capacity > ENTRY_CAPACITY_MIN && needed_count <= capacity / 4)
         capacity /= 2;
-    if (capacity != outbox->entry_capacity)
+    if (capacity != outbox->ring->capacity)
         (void)outbox_resize(outbox, capacity); /* without memory for it, it stays as it is */
 }
 
 size_t outbox_trim(struct outbox *outbox)
 {
-    if (outbox->entry_count > 0)
+    struct outbox_ring *ring = outbox->ring;
+    if (!outbox_can_trim(outbox))
         return 0;
-    size_t bytes = outbox->entry_capacity * sizeof *outbox->entries;
-    if (outbox->chunk_last)
-        bytes += sizeof *outbox->chunk_last + outbox->chunk_last->capacity;
-    free(outbox->entries);
-    free(outbox->chunk_last);
-    outbox->entries = NULL;
-    outbox->chunk_last = NULL;
-    outbox->entry_capacity = 0;
-    outbox->entry_first = 0;
+    size_t bytes = ring_bytes(ring->capacity);
+    if (ring->chunk_last)
+        bytes += sizeof *ring->chunk_last + ring->chunk_last->capacity;
+    free(ring->chunk_last);
+    free(ring);
+    outbox->ring = NULL;
     return bytes;
 }
 
@@ -357,14 +374,17 @@ void outbox_encoded(struct outbox *outbox, uint64_t end_offset)
 
 uint64_t outbox_written(struct outbox *outbox, uint64_t written_offset)
 {
-    while (outbox->written_sequence < outbox->next_sequence) {
-        struct outbox_entry *entry = outbox_entry_of(outbox, outbox->written_sequence);
+    struct outbox_ring *ring = outbox->ring;
+    if (!ring)
+        return 0;
+    while (ring->written_sequence < outbox->next_sequence) {
+        struct outbox_entry *entry = outbox_entry_of(outbox, ring->written_sequence);
         if (entry->end_offset == 0 || entry->end_offset > written_offset)
             break;
         entry->exposed = true;
-        outbox->written_sequence++;
+        ring->written_sequence++;
     }
-    return outbox->written_sequence > outbox->first_sequence ? outbox->written_sequence - 1 : 0;
+    return ring->written_sequence > outbox->first_sequence ? ring->written_sequence - 1 : 0;
 }
 
 uint32_t outbox_acknowledge(struct outbox *outbox, uint64_t sequence)
@@ -387,7 +407,8 @@ void outbox_rewind(struct outbox *outbox)
     for (uint64_t sequence = outbox->first_sequence; sequence < outbox->next_sequence; sequence++)
         outbox_entry_of(outbox, sequence)->end_offset = 0;
     outbox->next_sequence = outbox->first_sequence;
-    outbox->written_sequence = outbox->first_sequence;
+    if (outbox->ring)
+        outbox->ring->written_sequence = outbox->first_sequence;
     outbox_assert(outbox);
 }
 
@@ -405,7 +426,7 @@ uint32_t outbox_exposed_count(const struct outbox *outbox)
 bool outbox_can_drop_oldest(const struct outbox *outbox)
 {
     bool in_mid_frame = outbox->next_sequence > outbox->first_sequence &&
-                        outbox->written_sequence == outbox->first_sequence;
+                        outbox_written_sequence(outbox) == outbox->first_sequence;
     return outbox->entry_count > 0 && !in_mid_frame;
 }
 

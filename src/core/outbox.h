@@ -56,18 +56,23 @@ struct outbox_entry {
     bool exposed;   /* its last byte was handed to the kernel on some connection */
 };
 
+/* What only messages need. */
+struct outbox_ring {
+    uint32_t capacity;         /* power of two */
+    uint32_t first;            /* index of the head */
+    uint64_t written_sequence; /* all before it are wholly with the kernel on this connection */
+    struct outbox_chunk *chunk_last; /* being filled; NULL: none yet */
+    struct outbox_entry entries[];
+};
+
 struct outbox {
-    struct outbox_entry *entries; /* ring; NULL before the first message, and after a trim */
-    uint32_t entry_capacity;      /* power of two */
-    uint32_t entry_first;         /* index of the head in the ring */
+    struct outbox_ring *ring; /* NULL before the first message, and after a trim */
     uint32_t entry_count;
     uint32_t entry_count_max;
-    uint64_t first_sequence;   /* of the head; the first message of a session is 1 */
-    uint64_t next_sequence;    /* the next one to send on this connection */
-    uint64_t written_sequence; /* all before it are wholly with the kernel on this connection */
+    uint64_t first_sequence; /* of the head; the first message of a session is 1 */
+    uint64_t next_sequence;  /* the next one to send on this connection */
     uint64_t payload_bytes;
     uint64_t payload_bytes_max;
-    struct outbox_chunk *chunk_last; /* being filled */
 #ifdef WSKEEP_CHECKS
     uint32_t unchecked_count; /* entries that changes have paid for since the last walk */
 #endif
@@ -131,7 +136,7 @@ size_t outbox_trim(struct outbox *outbox);
 /* It would give back something. */
 static inline bool outbox_can_trim(const struct outbox *outbox)
 {
-    return outbox->entry_count == 0 && outbox->entries != NULL;
+    return outbox->entry_count == 0 && outbox->ring != NULL;
 }
 
 /* Walk the whole structure and assert its invariants; in builds without WSKEEP_CHECKS nothing. */

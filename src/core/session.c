@@ -111,7 +111,7 @@ void session_init(struct session *session, const struct session_settings *settin
 {
     *session = (struct session){
         .settings = settings,
-        .random = *random,
+        .random = random,
         .state = SESSION_IDLE,
         .client = SESSION_CLIENT_WAITING,
         .wait_until_ms = SETTINGS_NEVER,
@@ -427,7 +427,7 @@ static uint64_t session_backoff_ms(struct session *session, bool was_open, bool 
     if (stable)
         backoff_reset(&session->backoff);
     uint64_t delay_ms =
-        backoff_delay_ms(&session->backoff, &settings->backoff, slow, &session->random);
+        backoff_delay_ms(&session->backoff, &settings->backoff, slow, session->random);
     uint64_t earliest_ms = session->not_before_ms;
     if (!was_open || !session->moved)
         backoff_raise(&session->backoff);
@@ -601,7 +601,7 @@ static void session_gap(struct session *session, uint64_t now_ms, struct session
 static void session_open(struct session *session, uint64_t now_ms, struct session_actions *actions)
 {
     uint8_t nonce[8];
-    session->random.fill(session->random.context, nonce, sizeof nonce);
+    session->random->fill(session->random->context, nonce, sizeof nonce);
     barrier_start(&session->barrier, nonce, session->outbox.first_sequence - 1);
     heartbeat_start(&session->upstream_life, now_ms);
     heartbeat_set_reading(&session->upstream_life, session_reads_upstream(session), now_ms);
@@ -672,16 +672,17 @@ void session_upstream_pong(struct session *session, const uint8_t *payload, size
                            uint64_t now_ms, struct session_actions *actions)
 {
     uint64_t sequence;
+    uint64_t rtt_ms;
     actions->any = false;
     if (session->state != SESSION_OPEN)
         return;
-    if (!barrier_pong(&session->barrier, payload, payload_bytes, now_ms, &sequence,
-                      &session->rtt_ms)) {
+    if (!barrier_pong(&session->barrier, payload, payload_bytes, now_ms, &sequence, &rtt_ms)) {
         if (session_sent_is_enough(session)) /* no window bounds what has been sent since */
             heartbeat_ponged(&session->upstream_life, session->upstream_life.written_offset);
         return; /* a sign of life and nothing else */
     }
     heartbeat_ponged(&session->upstream_life, session->barrier.acked_offset);
+    session->rtt_ms = rtt_ms < UINT32_MAX ? (uint32_t)rtt_ms : UINT32_MAX;
     session->pong_ever = true;
     session->ack_timeouts_in_a_row = 0;
     session_acknowledge(session, sequence, now_ms, actions);

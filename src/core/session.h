@@ -146,13 +146,14 @@ struct session_counters {
 
 struct session {
     const struct session_settings *settings; /* the caller's, valid until replaced */
-    struct random_source random;
+    const struct random_source *random;      /* the caller's, like the settings */
     struct outbox outbox;
     struct barrier barrier;
     struct heartbeat upstream_life;
     struct heartbeat client_life;
     struct session_counters counters;
     struct backoff backoff;
+    uint32_t rtt_ms;                  /* of the last matching Pong */
     char *subprotocol;                /* agreed on by the first handshake, or NULL; owned */
     uint64_t wait_until_ms;           /* SESSION_WAITING: the next attempt.  Attempt states: the end
                                          of connect_timeout.  SESSION_CLOSING: 2 s */
@@ -168,12 +169,11 @@ struct session {
     uint64_t drain_deadline_ms;       /* SETTINGS_NEVER until the client has ended */
     uint64_t data_ms;                 /* last data message from upstream, for silence */
     uint64_t both_paused_ms;          /* neither side is read since; 0: no */
-    uint64_t bytes_since_ping;        /* message bytes encoded after the newest Ping */
-    uint64_t rtt_ms;                  /* of the last matching Pong */
     uint64_t inbox_bytes;             /* waiting for the client, as net last said */
-    uint64_t refused_bytes;           /* client_full: the size of the message that did not fit */
+    uint64_t bytes_since_ping;        /* message bytes encoded after the newest Ping */
     struct close_frame *client_close; /* the Close that came from the client, while a receipt or
                                          the upstream's Close is owed; owned */
+    uint32_t refused_bytes;           /* client_full: the size of the message that did not fit */
     enum session_state state : 8;
     enum session_client_state client : 8;
     enum cause client_cause : 8; /* how the client ended */

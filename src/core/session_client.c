@@ -94,10 +94,11 @@ static void session_client_reading_changed(struct session *session, uint64_t now
     session_pause_changed(session, now_ms);
 }
 
-static void session_set_client_full(struct session *session, bool full, uint64_t bytes,
+static void session_set_client_full(struct session *session, bool full, size_t bytes,
                                     uint64_t now_ms)
 {
-    session->refused_bytes = bytes;
+    assert(bytes <= UINT32_MAX); /* else it would never fit */
+    session->refused_bytes = (uint32_t)bytes;
     if (session->client_full == full)
         return;
     session->client_full = full;

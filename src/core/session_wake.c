@@ -34,7 +34,7 @@ void session_network_changed(struct session *session, uint64_t now_ms)
     if (session->network_due_ms != SETTINGS_NEVER)
         return; /* more of the same change */
     session->network_due_ms = now_ms + SESSION_NETWORK_MERGE_MS +
-                              random_below(&session->random, SESSION_NETWORK_SPREAD_MS + 1);
+                              random_below(session->random, SESSION_NETWORK_SPREAD_MS + 1);
 }
 
 void session_network_timer(struct session *session, uint64_t now_ms)

@@ -121,7 +121,7 @@ static void leave(struct net_session *net)
     client->compression = NULL;
     client_kept_drop(&client->kept);
     end_asking(client);
-    late_pong_drop(&client->sending.pong);
+    late_pong_drop(&client->late_pong);
     client_room_end(net);
     client_release_place(net);
     if (!net->is_begun)

@@ -63,11 +63,12 @@ struct client {
     struct compression *compression; /* NULL: off */
     struct client_kept *kept;        /* NULL: nothing */
     struct client_room room;         /* for what it sends */
-    struct client_send sending;
-    uint64_t data_ms; /* when it last sent a message */
+    struct late_pong *late_pong;     /* NULL: none waits */
+    uint64_t data_ms;                /* when it last sent a message */
     enum client_stage stage : 8;
     bool close_was_received : 1;
-    bool was_counted : 1; /* among the link's clients */
+    bool close_was_sent : 1; /* nothing follows it */
+    bool was_counted : 1;    /* among the link's clients */
 };
 
 /* Before it begins.  False when there is no memory. */

@@ -34,18 +34,18 @@ static void send_control(struct net_session *net, enum frame_opcode opcode, cons
 void client_send_pong(struct net_session *net, const uint8_t *payload, size_t payload_bytes)
 {
     struct client *client = &net->client;
-    if (client->sending.close_was_sent || client->conn.write_error)
+    if (client->close_was_sent || client->conn.write_error)
         return;
     if (conn_is_flushed(&client->conn))
         send_control(net, FRAME_PONG, payload, payload_bytes);
     else
-        late_pong_keep(&client->sending.pong, payload, payload_bytes);
+        late_pong_keep(&client->late_pong, payload, payload_bytes);
 }
 
 void client_send_ping(struct net_session *net)
 {
     struct client *client = &net->client;
-    if (client->stage != CLIENT_OPEN || client->sending.close_was_sent)
+    if (client->stage != CLIENT_OPEN || client->close_was_sent)
         return;
     send_control(net, FRAME_PING, NULL, 0);
     gather_flush(&net->worker->gather);
@@ -54,12 +54,12 @@ void client_send_ping(struct net_session *net)
 
 void client_send_close(struct net_session *net, const struct close_frame *close)
 {
-    struct client_send *sending = &net->client.sending;
+    struct client *client = &net->client;
     uint8_t body[FRAME_CONTROL_BYTES_MAX];
-    if (!sending->close_was_sent)
+    if (!client->close_was_sent)
         send_control(net, FRAME_CLOSE, body, close_encode(close, body));
-    sending->close_was_sent = true;
-    late_pong_drop(&sending->pong);
+    client->close_was_sent = true;
+    late_pong_drop(&client->late_pong);
 }
 
 /* ---- messages ------------------------------------------------------------------------------ */
@@ -80,7 +80,7 @@ void client_send_message(struct net_session *net, const struct message *message,
 {
     struct client *client = &net->client;
     struct gather *gather = &net->worker->gather;
-    if (client->stage != CLIENT_OPEN || client->sending.close_was_sent)
+    if (client->stage != CLIENT_OPEN || client->close_was_sent)
         return;
     if (frame && !client->compression) {
         gather_add(gather, &client->conn, frame, frame_bytes);
@@ -121,10 +121,10 @@ void client_send_text(struct net_session *net, const char *text)
 void client_send_turn(struct net_session *net)
 {
     struct client *client = &net->client;
-    struct late_pong *pong = client->sending.pong;
+    struct late_pong *pong = client->late_pong;
     if (pong && conn_is_flushed(&client->conn)) {
         send_control(net, FRAME_PONG, pong->payload, pong->payload_bytes);
-        late_pong_drop(&client->sending.pong);
+        late_pong_drop(&client->late_pong);
     }
     gather_flush(&net->worker->gather);
 }

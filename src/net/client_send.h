@@ -11,11 +11,6 @@
 
 struct net_session;
 
-struct client_send {
-    struct late_pong *pong; /* behind unsent bytes; NULL: none waits */
-    bool close_was_sent;    /* nothing follows it */
-};
-
 /*
  * Hand over a message from upstream.  frame: its bytes on the wire, when they are whole in the
  * receive buffer and stay until gather_flush(); NULL otherwise.

@@ -106,18 +106,26 @@ void conn_wait_writable(struct conn *conn)
     want(conn, READINESS_WRITE, true);
 }
 
+/* How long a write has been known to have failed. */
+static uint32_t judged_for_ms(const struct conn *conn, uint64_t now_ms)
+{
+    return (uint32_t)now_ms - conn->write_judged_ms;
+}
+
 bool conn_judge_failed_write(struct conn *conn, uint64_t now_ms)
 {
-    if (conn->write_failed_ms == 0)
-        conn->write_failed_ms = now_ms;
-    return conn->write_error == ENOMEM || now_ms - conn->write_failed_ms >= WRITE_FAILED_MS;
+    if (!conn->write_is_judged)
+        conn->write_judged_ms = (uint32_t)now_ms;
+    conn->write_is_judged = true;
+    return conn->write_error == ENOMEM || judged_for_ms(conn, now_ms) >= WRITE_FAILED_MS;
 }
 
 uint64_t conn_deadline_ms(const struct conn *conn, uint64_t now_ms)
 {
     if (conn->is_deaf)
         return now_ms + RETRY_MS;
-    return conn->write_failed_ms != 0 ? conn->write_failed_ms + WRITE_FAILED_MS : UINT64_MAX;
+    return conn->write_is_judged ? now_ms - judged_for_ms(conn, now_ms) + WRITE_FAILED_MS
+                                 : UINT64_MAX;
 }
 
 bool conn_has_ended(const struct conn *conn)
@@ -161,7 +169,8 @@ ssize_t conn_read(struct conn *conn, uint8_t *data, size_t capacity, int *error)
 
 void conn_fail_writing(struct conn *conn, int error)
 {
-    conn->write_error = error;
+    _Static_assert(EHWPOISON < UINT8_MAX, "the last of them");
+    conn->write_error = (uint8_t)error;
     conn_drop_unsent(conn);
 }
 

@@ -21,8 +21,9 @@ struct conn {
                                  as it will be sent */
     uint64_t queued_offset;   /* of the stream: bytes given to conn_write() */
     uint64_t written_offset;  /* of the stream: bytes with the kernel; with tls: surely */
-    uint64_t write_failed_ms; /* first seen by conn_judge_failed_write(); 0: it was not */
-    int write_error;          /* errno of the write that failed; 0: none did */
+    uint32_t write_judged_ms; /* its low bits when conn_judge_failed_write() first saw it */
+    uint8_t write_error;      /* errno of the write that failed; 0: none did */
+    bool write_is_judged : 1;
     bool is_unix : 1;
     bool read_ended : 1; /* its end or an error was read: nothing more will come */
     bool is_deaf : 1;    /* the kernel had no memory for what is wanted: ask again, by a timer */
@@ -97,6 +98,9 @@ ssize_t conn_read_wire(struct conn *conn, uint8_t *data, size_t capacity, int *e
  */
 void conn_write(struct conn *conn, struct iovec *pieces, int count);
 void conn_write_bytes(struct conn *conn, const void *data, size_t bytes);
+
+/* Writing has failed for good, with an errno; reading goes on. */
+void conn_fail_writing(struct conn *conn, int error);
 
 /* Write what was left; for on_write. */
 void conn_write_unsent(struct conn *conn);

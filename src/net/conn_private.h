@@ -7,9 +7,6 @@
 /* Write these pieces of so many bytes together; what the kernel does not take is kept. */
 void conn_put(struct conn *conn, struct iovec *pieces, int count, size_t bytes);
 
-/* Writing has failed for good; reading goes on. */
-void conn_fail_writing(struct conn *conn, int error);
-
 /* Nothing more will be read. */
 void conn_end_reading(struct conn *conn);
 

@@ -85,7 +85,8 @@ static void die(struct net_session *net)
     if (net->is_dead)
         return;
     net->is_dead = true;
-    STAILQ_INSERT_TAIL(&net->worker->dead, net, dead_entry);
+    LIST_REMOVE(net, worker_entry);
+    LIST_INSERT_HEAD(&net->worker->dead, net, worker_entry);
 }
 
 static void free_session(struct net_session *net)
@@ -118,8 +119,8 @@ void relay_begin(struct net_session *net)
     struct worker *worker = net->worker;
     struct session_actions actions;
     const struct client_request *request = net->client.request;
-    const struct random_source random = chance_source(&worker->chance);
-    session_init(&net->core, &net->config->session, &random, &worker->budget, relay_now(net));
+    session_init(&net->core, &net->config->session, &worker->random, &worker->budget,
+                 relay_now(net));
     if (net->client.conn.is_unix)
         session_client_without_heartbeat(&net->core);
     if (request->has_credential)
@@ -325,10 +326,9 @@ void relay_flush_all(struct worker *worker)
 
 void relay_free_dead(struct worker *worker)
 {
-    while (!STAILQ_EMPTY(&worker->dead)) {
-        struct net_session *net = STAILQ_FIRST(&worker->dead);
+    while (!LIST_EMPTY(&worker->dead)) {
+        struct net_session *net = LIST_FIRST(&worker->dead);
         assert(!net->is_touched);
-        STAILQ_REMOVE_HEAD(&worker->dead, dead_entry);
         free_session(net);
     }
 }
@@ -360,16 +360,21 @@ void relay_network_changed(struct worker *worker)
     }
 }
 
+static void end_all_of(struct net_session_list *sessions)
+{
+    while (!LIST_EMPTY(sessions)) {
+        struct net_session *net = LIST_FIRST(sessions);
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the one before it has left the list */
+        report_left_behind(net);
+        net->is_dead = true; /* nothing ends it again */
+        free_session(net);
+    }
+}
+
 void relay_end_all(struct worker *worker)
 {
     STAILQ_INIT(&worker->touched);
     STAILQ_INIT(&worker->again);
-    STAILQ_INIT(&worker->dead);
-    while (!LIST_EMPTY(&worker->sessions)) {
-        struct net_session *net = LIST_FIRST(&worker->sessions);
-        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the one before it has left the list */
-        report_left_behind(net);
-        net->is_dead = true; /* in no list any more */
-        free_session(net);
-    }
+    end_all_of(&worker->dead);
+    end_all_of(&worker->sessions);
 }

@@ -26,12 +26,11 @@ struct net_session {
     struct timer timer;
     bool is_begun;   /* the client's handshake was right */
     bool is_touched; /* in worker->touched or worker->again */
-    bool is_dead;    /* in worker->dead */
+    bool is_dead;    /* in worker->dead instead of worker->sessions */
     bool is_late;    /* its client had not asked yet when we began to stop */
     bool is_shut;    /* relay_shutdown() was here */
     LIST_ENTRY(net_session) worker_entry;
     STAILQ_ENTRY(net_session) turn_entry;
-    STAILQ_ENTRY(net_session) dead_entry;
 };
 
 /* A client was accepted, and counted in session_count.  Takes the arrival, which is empty then,

@@ -1,6 +1,8 @@
 /* The upstream's way out. */
 #include "net/upstream_send.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "net/relay.h"
@@ -11,6 +13,7 @@ enum { DEFLATE_BYTES_MAX = 256 * 1024 }; /* in one turn: others want theirs */
 void upstream_send_end(struct net_session *net)
 {
     late_pong_drop(&net->upstream.sending.pong);
+    free(net->upstream.sending.kept);
     net->upstream.sending = (struct upstream_send){.stage = UPSTREAM_SEND_NOTHING};
 }
 
@@ -77,140 +80,167 @@ static void report_written(struct net_session *net)
         relay_act(net, &actions);
 }
 
-/* The last byte of a frame was encoded, and lies used bytes behind what the connection has. */
-static void finish_frame(struct net_session *net, size_t used)
+/* One turn of a session that sends. */
+struct turn {
+    struct net_session *net;
+    struct upstream_frame *frame;
+    size_t used; /* of the send buffer */
+    size_t deflated_bytes;
+};
+
+/* The last byte of a frame was encoded. */
+static void finish_frame(struct turn *turn)
 {
-    struct upstream *upstream = &net->upstream;
-    struct upstream_send *sending = &upstream->sending;
-    sending->stage = UPSTREAM_SEND_NOTHING;
+    struct upstream *upstream = &turn->net->upstream;
+    upstream->sending.stage = UPSTREAM_SEND_NOTHING;
     if (upstream->compression)
         deflate_write_done(&upstream->compression->writer);
-    if (sending->kind == SESSION_SEND_CLOSE)
-        sending->close_was_sent = true;
-    const struct session_send sent = {.kind = sending->kind, .payload_bytes = sending->taken_bytes};
-    session_sent(&net->core, &sent, upstream->conn.queued_offset + used, relay_now(net));
+    if (turn->frame->kind == SESSION_SEND_CLOSE)
+        upstream->sending.close_was_sent = true;
+    const struct session_send sent = {.kind = turn->frame->kind,
+                                      .payload_bytes = turn->frame->taken_bytes};
+    session_sent(&turn->net->core, &sent, upstream->conn.queued_offset + turn->used,
+                 relay_now(turn->net));
 }
 
-static size_t encode_payload(struct net_session *net, uint8_t *out, size_t room)
+static size_t encode_payload(struct upstream_frame *frame, uint8_t *out, size_t room)
 {
-    struct upstream_send *sending = &net->upstream.sending;
-    size_t piece = sending->payload_bytes - sending->payload_done;
+    size_t piece = frame->payload_bytes - frame->payload_done;
     if (piece > room)
         piece = room;
-    mask_copy(out, sending->payload + sending->payload_done, piece, sending->mask_key,
-              sending->payload_done);
-    sending->payload_done += piece;
+    mask_copy(out, frame->payload + frame->payload_done, piece, frame->mask_key,
+              frame->payload_done);
+    frame->payload_done += piece;
     return piece;
 }
 
-static size_t encode_header(struct net_session *net, uint8_t *out)
+static size_t encode_header(struct turn *turn, uint8_t *out)
 {
-    struct upstream_send *sending = &net->upstream.sending;
+    struct upstream_frame *frame = turn->frame;
     struct frame_header header = {.fin = true,
-                                  .rsv1 = sending->is_deflated,
+                                  .rsv1 = frame->is_deflated,
                                   .masked = true,
-                                  .opcode = sending->opcode,
-                                  .payload_bytes = sending->payload_bytes};
-    chance_mask_key(&net->worker->chance, header.mask_key);
-    memcpy(sending->mask_key, header.mask_key, sizeof(sending->mask_key));
-    sending->payload_done = 0;
-    sending->stage = UPSTREAM_SEND_ENCODING;
+                                  .opcode = frame->opcode,
+                                  .payload_bytes = frame->payload_bytes};
+    chance_mask_key(&turn->net->worker->chance, header.mask_key);
+    memcpy(frame->mask_key, header.mask_key, sizeof(frame->mask_key));
+    turn->net->upstream.sending.stage = UPSTREAM_SEND_ENCODING;
     return frame_header_encode(&header, out);
 }
 
 /* What core wants to be sent next.  False when there is nothing. */
-static bool take_next(struct net_session *net)
+static bool take_next(struct turn *turn)
 {
+    struct net_session *net = turn->net;
     struct upstream *upstream = &net->upstream;
-    struct upstream_send *sending = &upstream->sending;
     struct session_send taken = {.body = net->worker->control_body}; /* encoded at once: there is
                                                                         room for it */
     if (!session_send_next(&net->core, relay_now(net), &taken))
         return false;
-    sending->kind = taken.kind;
-    sending->opcode = taken.opcode;
-    sending->payload = taken.payload;
-    sending->payload_bytes = taken.payload_bytes;
-    sending->taken_bytes = taken.payload_bytes;
-    sending->is_deflated = false;
+    *turn->frame = (struct upstream_frame){.payload = taken.payload,
+                                           .payload_bytes = taken.payload_bytes,
+                                           .taken_bytes = taken.payload_bytes,
+                                           .kind = taken.kind,
+                                           .opcode = taken.opcode};
     if (upstream->compression && taken.kind == SESSION_SEND_MESSAGE) {
         deflate_write_begin(&upstream->compression->writer, taken.payload, taken.payload_bytes);
-        sending->stage = UPSTREAM_SEND_DEFLATING;
+        upstream->sending.stage = UPSTREAM_SEND_DEFLATING;
     }
     return true;
 }
 
 /* Deflate on.  False when that takes another turn. */
-static bool deflate_on(struct net_session *net)
+static bool deflate_on(struct turn *turn)
 {
-    struct upstream *upstream = &net->upstream;
-    struct upstream_send *sending = &upstream->sending;
-    struct deflate_writer *writer = &upstream->compression->writer;
+    struct compression *compression = turn->net->upstream.compression;
+    struct deflate_writer *writer = &compression->writer;
     size_t before = writer->payload_done;
-    if (sending->deflated_bytes >= DEFLATE_BYTES_MAX)
+    if (turn->deflated_bytes >= DEFLATE_BYTES_MAX)
         return false;
-    enum deflate_result result = deflate_write(writer, DEFLATE_BYTES_MAX - sending->deflated_bytes);
-    sending->deflated_bytes += (uint32_t)(writer->payload_done - before);
+    enum deflate_result result = deflate_write(writer, DEFLATE_BYTES_MAX - turn->deflated_bytes);
+    turn->deflated_bytes += writer->payload_done - before;
     if (result == DEFLATE_MORE)
         return false;
-    compression_used(upstream->compression, relay_now(net));
+    compression_used(compression, relay_now(turn->net));
     if (result != DEFLATE_OK)
         return true; /* it goes as it is */
-    sending->payload = writer->buffer;
-    sending->payload_bytes = writer->buffer_bytes;
-    sending->is_deflated = true;
+    turn->frame->payload = writer->buffer;
+    turn->frame->payload_bytes = writer->buffer_bytes;
+    turn->frame->is_deflated = true;
     return true;
 }
 
 /* The next piece of the stream into the send buffer.  False when nothing fits or nothing is left;
  * then has_more says which. */
-static bool encode_next(struct net_session *net, size_t *used)
+static bool encode_next(struct turn *turn)
 {
-    struct upstream_send *sending = &net->upstream.sending;
-    uint8_t *out = net->worker->send_buffer + *used;
-    size_t room = WORKER_SEND_BYTES - *used;
+    struct upstream_send *sending = &turn->net->upstream.sending;
+    uint8_t *out = turn->net->worker->send_buffer + turn->used;
+    size_t room = WORKER_SEND_BYTES - turn->used;
     if (room < FRAME_HEADER_BYTES_MAX + FRAME_CONTROL_BYTES_MAX) {
         sending->has_more = true;
         return false;
     }
     if (sending->stage != UPSTREAM_SEND_ENCODING) {
         if (sending->pong) {
-            *used += encode_control(net, FRAME_PONG, sending->pong->payload,
-                                    sending->pong->payload_bytes, out);
+            turn->used += encode_control(turn->net, FRAME_PONG, sending->pong->payload,
+                                         sending->pong->payload_bytes, out);
             late_pong_drop(&sending->pong);
             return true;
         }
-        if (sending->stage == UPSTREAM_SEND_NOTHING && !take_next(net))
+        if (sending->stage == UPSTREAM_SEND_NOTHING && !take_next(turn))
             return false;
-        if (sending->stage == UPSTREAM_SEND_DEFLATING && !deflate_on(net)) {
+        if (sending->stage == UPSTREAM_SEND_DEFLATING && !deflate_on(turn)) {
             sending->has_more = true;
             return false;
         }
-        size_t header_bytes = encode_header(net, out);
+        size_t header_bytes = encode_header(turn, out);
         out += header_bytes;
         room -= header_bytes;
-        *used += header_bytes;
+        turn->used += header_bytes;
     }
-    *used += encode_payload(net, out, room);
-    if (sending->payload_done == sending->payload_bytes)
-        finish_frame(net, *used);
+    turn->used += encode_payload(turn->frame, out, room);
+    if (turn->frame->payload_done == turn->frame->payload_bytes)
+        finish_frame(turn);
     return true;
+}
+
+/* A frame that is cut stays for the next turn. */
+static void keep_frame(struct net_session *net, const struct upstream_frame *frame)
+{
+    struct upstream_send *sending = &net->upstream.sending;
+    if (sending->stage == UPSTREAM_SEND_NOTHING) {
+        free(sending->kept);
+        sending->kept = NULL;
+        return;
+    }
+    if (!sending->kept)
+        sending->kept = malloc(sizeof(*sending->kept));
+    if (sending->kept)
+        *sending->kept = *frame;
+    else
+        conn_fail_writing(&net->upstream.conn, ENOMEM);
 }
 
 void upstream_send_turn(struct net_session *net)
 {
     struct upstream *upstream = &net->upstream;
     struct upstream_send *sending = &upstream->sending;
-    size_t used = 0;
+    struct upstream_frame frame;
+    struct turn turn = {.net = net, .frame = &frame};
     sending->has_more = false;
-    sending->deflated_bytes = 0;
     if (!conn_is_flushed(&upstream->conn) || upstream->conn.write_error || sending->close_was_sent)
         return;
-    while (encode_next(net, &used))
+    if (sending->kept)
+        frame = *sending->kept;
+    while (encode_next(&turn))
         ;
-    if (used == 0)
+    if (turn.used > 0)
+        conn_write_bytes(&upstream->conn, net->worker->send_buffer, turn.used);
+    if (sending->kept || sending->stage != UPSTREAM_SEND_NOTHING)
+        keep_frame(net, &frame);
+    if (turn.used == 0)
         return;
-    conn_write_bytes(&upstream->conn, net->worker->send_buffer, used);
     if (!conn_is_flushed(&upstream->conn))
         sending->has_more = false; /* it goes on when the socket is writable */
     report_written(net);

@@ -3,7 +3,9 @@
  *
  * Everything of a turn goes through the worker's send buffer and is written once.  What does not
  * fit there waits for the next turn, what the kernel does not take for the socket; in between
- * nothing is taken from core, so that what overtakes, a Ping or a Close, does.
+ * nothing is taken from core, so that what overtakes, a Ping or a Close, does.  Between turns a
+ * session has a frame of its own only while one is cut; without memory for it the stream ends, as
+ * it does without memory for what the kernel did not take.
  */
 #ifndef WSKEEP_NET_UPSTREAM_SEND_H
 #define WSKEEP_NET_UPSTREAM_SEND_H
@@ -19,20 +21,24 @@ enum upstream_send_stage {
     UPSTREAM_SEND_ENCODING   /* its header is: the rest of it comes next */
 };
 
-struct upstream_send {
-    const uint8_t *payload; /* what is on its way, as it goes out, but for its mask; it stays where
-                               it is until it is encoded */
+/* The frame that is on its way. */
+struct upstream_frame {
+    const uint8_t *payload; /* as it goes out, but for its mask; it stays where it is until it is
+                               encoded */
     size_t payload_bytes;
     size_t payload_done;
-    size_t taken_bytes;      /* as core handed it out */
-    struct late_pong *pong;  /* NULL: none waits */
-    uint32_t deflated_bytes; /* in this turn */
+    size_t taken_bytes; /* as core handed it out */
     uint8_t mask_key[4];
-    enum upstream_send_stage stage : 8;
     enum session_send_kind kind : 8;
     enum frame_opcode opcode : 8;
-    bool has_more : 1; /* the send buffer was full: go on in the next turn */
     bool is_deflated : 1;
+};
+
+struct upstream_send {
+    struct upstream_frame *kept; /* until the next turn; NULL: no frame is on its way */
+    struct late_pong *pong;      /* NULL: none waits */
+    enum upstream_send_stage stage : 8;
+    bool has_more : 1; /* the send buffer was full: go on in the next turn */
     bool close_was_sent : 1;
 };
 

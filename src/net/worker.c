@@ -87,13 +87,14 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
                               .mailbox = {.fd = -1},
                               .timer_armed_ms = TIMERS_NEVER};
     chance_init(&worker->chance);
+    worker->random = chance_source(&worker->chance);
     timers_init(&worker->timers);
     bool has_heap_watch = heap_watch_init(&worker->heap, &worker->timers, on_heap_timer);
     LIST_INIT(&worker->sessions);
     LIST_INIT(&worker->lingerings);
     STAILQ_INIT(&worker->touched);
     STAILQ_INIT(&worker->again);
-    STAILQ_INIT(&worker->dead);
+    LIST_INIT(&worker->dead);
     worker->asleep_ms = asleep(clock_ms(CLOCK_BOOTTIME));
 
     struct event_config *config = event_config_new();

@@ -71,6 +71,7 @@ struct worker {
     struct budget budget; /* memory_max, of this worker's sessions */
     struct heap_watch heap;
     struct chance chance;
+    struct random_source random; /* chance, for core */
     struct timers timers;
     struct pool *pool;
     struct resolver *resolver;
@@ -101,7 +102,7 @@ struct worker {
     struct net_session_list sessions; /* all that live */
     struct net_session_queue touched; /* something happened to them in this turn */
     struct net_session_queue again;   /* they have more to send: the next turn does not wait */
-    struct net_session_queue dead;    /* freed at the end of the turn */
+    struct net_session_list dead;     /* freed at the end of the turn */
     struct lingering_list lingerings;
     uint64_t touch_count; /* how often something happened to a session, ever */
     size_t lingering_count;

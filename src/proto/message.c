@@ -41,9 +41,11 @@ struct message_part {
 void message_reader_init(struct message_reader *reader, bool masked,
                          const struct message_limits *limits)
 {
-    *reader = (struct message_reader){.message_bytes_max = limits->message_bytes_max,
-                                      .fragment_count_max = limits->fragment_count_max,
-                                      .is_masked = masked};
+    assert(limits->message_bytes_max <= UINT32_MAX && limits->fragment_count_max < 1u << 27);
+    *reader =
+        (struct message_reader){.message_bytes_max = (uint32_t)limits->message_bytes_max,
+                                .fragment_count_max = limits->fragment_count_max & ((1u << 27) - 1),
+                                .is_masked = masked};
 }
 
 /* What does not shrink becomes longer, by an eighth at worst (9 bits for a byte): more than this is

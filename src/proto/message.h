@@ -20,8 +20,8 @@
 
 struct message_limits {
     uint64_t message_bytes_max;  /* of one message, all its fragments together and inflated: 1009.
-                                    Deflated it may have a quarter more, and 64 KiB */
-    uint32_t fragment_count_max; /* of one message: 1009 */
+                                    Under 4 GiB.  Deflated it may have a quarter more, and 64 KiB */
+    uint32_t fragment_count_max; /* of one message: 1009.  Under 2^27 */
 };
 
 enum message_event {
@@ -52,8 +52,8 @@ struct message_part;
 struct message_reader {
     struct message_part *part;      /* NULL: nothing is under way */
     struct deflate_reader *deflate; /* NULL: not negotiated, or not needed any more */
-    uint64_t message_bytes_max;
-    uint32_t fragment_count_max;
+    uint32_t message_bytes_max;
+    uint32_t fragment_count_max : 27;
     bool is_masked : 1;
     bool may_be_deflated : 1;
     bool leaves_masked : 1;

@@ -31,6 +31,7 @@ enum world_client { WORLD_CLIENT_HEAD, WORLD_CLIENT_WAITING, WORLD_CLIENT_OPEN, 
 
 struct world {
     struct session_settings settings;
+    struct random_source random;
     struct budget budget;
     struct session session;
     struct fuzz_chance chance;

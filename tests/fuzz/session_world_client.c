@@ -226,7 +226,6 @@ static void begin(struct world *world, const uint8_t *data, size_t bytes)
     struct handshake_request request;
     struct session_actions actions;
     const char *why;
-    const struct random_source random = {.fill = random_fill, .context = world};
     if (http_head_parse(data, bytes, true, &head) != HTTP_HEAD_OK ||
         handshake_check_request(&head, &request, &why) != 101) {
         world_client_leaves(world);
@@ -236,7 +235,8 @@ static void begin(struct world *world, const uint8_t *data, size_t bytes)
     world->client = WORLD_CLIENT_WAITING;
     world->is_begun = true;
     world->is_offering = request.subprotocol_count > 0;
-    session_init(&world->session, &world->settings, &random, &world->budget, world->now_ms);
+    world->random = (struct random_source){.fill = random_fill, .context = world};
+    session_init(&world->session, &world->settings, &world->random, &world->budget, world->now_ms);
     session_start(&world->session, world->is_offering ? NULL : "", world->now_ms, &actions);
     world_act(world, &actions, false);
 }

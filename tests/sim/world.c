@@ -299,10 +299,10 @@ static void world_log_settings(struct world *world)
 
 static void world_open(struct world *world)
 {
-    const struct random_source random = {.fill = chance_fill, .context = &world->core_chance};
+    world->random = (struct random_source){.fill = chance_fill, .context = &world->core_chance};
     ledger_open(world);
     client_open(world);
-    session_init(&world->session, &world->plan.settings, &random, &world->budget,
+    session_init(&world->session, &world->plan.settings, &world->random, &world->budget,
                  world_clock_ms(world));
     if (!world->plan.client.beats)
         session_client_without_heartbeat(&world->session);

@@ -59,6 +59,7 @@ struct conn {
 struct world {
     struct chance chance;
     struct chance core_chance;
+    struct random_source random; /* core_chance, for core */
     struct chance wake_chance;
     struct plan plan;
     uint64_t seed;

@@ -54,7 +54,7 @@ static void counting_free(void *at)
 #undef free
 
 enum {
-    RING_BYTES_MIN = ENTRY_CAPACITY_MIN * sizeof(struct outbox_entry),
+    RING_BYTES_MIN = sizeof(struct outbox_ring) + ENTRY_CAPACITY_MIN * sizeof(struct outbox_entry),
     EMPTY_BYTES_MAX = RING_BYTES_MIN + sizeof(struct outbox_chunk) + CHUNK_BYTES_MAX,
     MESSAGES_MAX = 1000,
     BYTES_MAX = 1 << 20

@@ -110,7 +110,7 @@ START_TEST(a_block_for_which_there_is_no_room_stays_the_callers)
     ck_assert_int_eq(push_block(FRAME_TEXT, filler, 50000, &taken), OUTBOX_ERR_TOO_BIG);
     ck_assert(!taken);
     outbox_set_limits(&outbox, MESSAGES_MAX, BYTES_MAX);
-    while (outbox.entry_count < outbox.entry_capacity)
+    while (outbox.entry_count < outbox.ring->capacity)
         ck_assert_int_eq(push(1), OUTBOX_OK);
     heap.refuse_all = true; /* the ring cannot grow */
     ck_assert_int_eq(push_block(FRAME_TEXT, filler, 50000, &taken), OUTBOX_ERR_MEMORY);
@@ -287,9 +287,9 @@ START_TEST(a_message_is_exposed_when_its_last_byte_is_with_the_kernel)
     push_count(3, 10);
     send_count(2); /* they end at 18 and 36 */
     ck_assert_uint_eq(outbox_written(&outbox, 17), 0);
-    ck_assert(!outbox.entries[0].exposed);
+    ck_assert(!outbox.ring->entries[0].exposed);
     ck_assert_uint_eq(outbox_written(&outbox, 18), 1);
-    ck_assert(outbox.entries[0].exposed);
+    ck_assert(outbox.ring->entries[0].exposed);
     ck_assert_uint_eq(outbox_written(&outbox, 35), 1);
     ck_assert_uint_eq(outbox_written(&outbox, 36), 2);
     ck_assert_uint_eq(outbox_written(&outbox, 1000), 2); /* the third was not sent */
@@ -307,7 +307,7 @@ START_TEST(an_acknowledgement_may_come_before_we_know_it_was_written)
     push_count(2, 10);
     send_count(2);
     outbox_acknowledge(&outbox, 1);
-    ck_assert_uint_eq(outbox.written_sequence, 2);
+    ck_assert_uint_eq(outbox.ring->written_sequence, 2);
     ck_assert_uint_eq(outbox_written(&outbox, 36), 2);
 }
 END_TEST
@@ -451,7 +451,7 @@ START_TEST(a_large_message_has_its_own_exact_chunk_and_leaves_the_filled_one_alo
     push_count(1, 50000);
     ck_assert_uint_eq(heap.bytes, before + 50000);
     push_count(1, 10);
-    ck_assert_ptr_eq(outbox.entries[0].chunk, outbox.entries[2].chunk);
+    ck_assert_ptr_eq(outbox.ring->entries[0].chunk, outbox.ring->entries[2].chunk);
     send_count(3);
     outbox_acknowledge(&outbox, 2);
     ck_assert_uint_eq(heap.bytes, before);
@@ -462,14 +462,14 @@ START_TEST(a_backlog_grows_in_larger_chunks_and_gives_all_back)
 {
     push_count(MESSAGES_MAX, 100);
     uint64_t used = (uint64_t)MESSAGES_MAX * 100;
-    ck_assert_uint_eq(outbox.entry_capacity, 1024);
+    ck_assert_uint_eq(outbox.ring->capacity, 1024);
     ck_assert_uint_lt(heap.bytes,
                       1024 * sizeof(struct outbox_entry) + used + used / 50 + CHUNK_BYTES_MAX);
     ck_assert_uint_le(heap.block_count, 1 + 2 + used / (CHUNK_BYTES_MAX - 100) + 1);
     send_count(MESSAGES_MAX);
     for (unsigned i = 1; i <= MESSAGES_MAX; i++) {
         outbox_acknowledge(&outbox, i);
-        uint32_t capacity = outbox.entry_capacity;
+        uint32_t capacity = outbox.ring->capacity;
         uint32_t count_before = outbox.entry_count + 1;
         ck_assert(capacity == ENTRY_CAPACITY_MIN || count_before > capacity / 4);
     }
@@ -489,7 +489,7 @@ START_TEST(a_ring_between_two_sizes_is_not_copied_to_and_fro)
         send_count(1);
         outbox_acknowledge(&outbox, i);
     }
-    ck_assert_uint_eq(outbox.entry_capacity, 32);
+    ck_assert_uint_eq(outbox.ring->capacity, 32);
     ck_assert_uint_eq(heap.malloc_count, count);
 }
 END_TEST
@@ -506,12 +506,12 @@ START_TEST(a_steady_stream_never_copies_the_ring)
         if (i == 0)
             count = heap.malloc_count;
     }
-    ck_assert_uint_eq(outbox.entry_capacity, 512);
+    ck_assert_uint_eq(outbox.ring->capacity, 512);
     ck_assert_uint_eq(heap.malloc_count, count);
     push_count(1, 1); /* the stream has become thin */
     send_count(1);
     outbox_acknowledge(&outbox, sequence + 1);
-    ck_assert_uint_eq(outbox.entry_capacity, ENTRY_CAPACITY_MIN);
+    ck_assert_uint_eq(outbox.ring->capacity, ENTRY_CAPACITY_MIN);
 }
 END_TEST
 
@@ -521,7 +521,7 @@ START_TEST(the_ring_wraps_and_grows_while_wrapped)
     send_count(16);
     outbox_acknowledge(&outbox, 10);
     push_count(11, 5); /* wraps, then grows */
-    ck_assert_uint_eq(outbox.entry_capacity, 32);
+    ck_assert_uint_eq(outbox.ring->capacity, 32);
     for (uint64_t sequence = 11; sequence <= 27; sequence++)
         ck_assert_uint_eq(outbox_entry_of(&outbox, sequence)->payload_bytes,
                           sequence <= 16 ? 3 : 5);
@@ -563,20 +563,21 @@ START_TEST(a_ring_that_cannot_shrink_stays_as_it_is)
     ck_assert_uint_eq(outbox_acknowledge(&outbox, 98), 98);
     heap.refuse_all = true;
     ck_assert_uint_eq(outbox_acknowledge(&outbox, 99), 1); /* two were enough */
-    ck_assert_uint_eq(outbox.entry_capacity, 128);
+    ck_assert_uint_eq(outbox.ring->capacity, 128);
     push_count(1, 1);
     heap.refuse_all = false;
     send_count(1);
     ck_assert_uint_eq(outbox_acknowledge(&outbox, 100), 1);
-    ck_assert_uint_eq(outbox.entry_capacity, ENTRY_CAPACITY_MIN);
+    ck_assert_uint_eq(outbox.ring->capacity, ENTRY_CAPACITY_MIN);
 }
 END_TEST
 
 START_TEST(a_ring_has_an_end)
 {
-    outbox.entry_capacity = ENTRY_CAPACITY_MAX;
+    push_count(1, 1);
+    outbox.ring->capacity = ENTRY_CAPACITY_MAX;
     ck_assert(!outbox_grow(&outbox)); /* and does not overflow its index */
-    outbox.entry_capacity = 0;
+    outbox.ring->capacity = ENTRY_CAPACITY_MIN;
 }
 END_TEST
 

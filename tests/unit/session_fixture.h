@@ -12,6 +12,7 @@ enum { FIXTURE_SENT_MAX = 256 };
 
 struct fixture {
     struct session_settings settings;
+    struct random_source random;
     struct budget budget;
     struct session session;
     struct session_actions actions;
@@ -67,8 +68,9 @@ static inline void fixture_init(struct fixture *fixture)
 
 static inline void fixture_begin(struct fixture *fixture, const char *subprotocol)
 {
-    const struct random_source random = {.fill = fixture_fill, .context = fixture};
-    session_init(&fixture->session, &fixture->settings, &random, &fixture->budget, fixture->now_ms);
+    fixture->random = (struct random_source){.fill = fixture_fill, .context = fixture};
+    session_init(&fixture->session, &fixture->settings, &fixture->random, &fixture->budget,
+                 fixture->now_ms);
     session_start(&fixture->session, subprotocol, fixture->now_ms, &fixture->actions);
 }
 

@@ -267,8 +267,9 @@ END_TEST
 
 static void begin_with_clients_credential(void)
 {
-    const struct random_source random = {.fill = fixture_fill, .context = &fixture};
-    session_init(&fixture.session, &fixture.settings, &random, &fixture.budget, fixture.now_ms);
+    fixture.random = (struct random_source){.fill = fixture_fill, .context = &fixture};
+    session_init(&fixture.session, &fixture.settings, &fixture.random, &fixture.budget,
+                 fixture.now_ms);
     session_client_has_credential(&fixture.session);
     session_start(&fixture.session, "", fixture.now_ms, &fixture.actions);
 }
