@@ -5,6 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* As wide as they are kept: no stream comes so far, and there are no more Pings. */
+#define OFFSET_MAX (UINT64_MAX >> 3)
+#define PING_COUNT_MASK 7u
+_Static_assert(BARRIER_PING_COUNT_MAX <= PING_COUNT_MASK, "it fits");
+
 static struct barrier_ping *ping_at(struct barrier *barrier, unsigned index)
 {
     return index == 0 ? &barrier->oldest : &barrier->later[index - 1];
@@ -50,7 +55,7 @@ static void barrier_remove(struct barrier *barrier, unsigned index, unsigned cou
 {
     for (unsigned i = index; i + count < barrier->ping_count; i++)
         *ping_at(barrier, i) = *ping_at(barrier, i + count);
-    barrier->ping_count = (uint8_t)(barrier->ping_count - count);
+    barrier->ping_count = (barrier->ping_count - count) & PING_COUNT_MASK;
     if (barrier->ping_count > 1)
         return;
     free(barrier->later);
@@ -103,7 +108,7 @@ bool barrier_pong(struct barrier *barrier, const uint8_t *payload, size_t payloa
         *rtt_ms = now_ms - ping->sent_ms;
         barrier->acked_sequence = ping->sequence;
         barrier->acked_bytes = ping->sent_bytes;
-        barrier->acked_offset = ping->end_offset;
+        barrier->acked_offset = ping->end_offset & OFFSET_MAX;
         barrier_remove(barrier, 0, i + 1);
         barrier_restart(barrier, now_ms); /* it reads: the next Pong has its time from now on */
         return true;

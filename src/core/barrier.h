@@ -35,8 +35,8 @@ struct barrier {
     uint64_t sent_bytes;     /* payload */
     uint64_t acked_sequence; /* what Pongs have acknowledged of it */
     uint64_t acked_bytes;
-    uint64_t acked_offset; /* in the stream: after the newest Ping that was answered */
-    uint8_t ping_count;
+    uint64_t acked_offset : 61; /* in the stream: after the newest Ping that was answered */
+    unsigned ping_count : 3;
 };
 
 /* The Pings in flight, oldest first. */

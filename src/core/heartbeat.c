@@ -1,6 +1,8 @@
 /* Is the other end alive?  What quietness, Pings and TCP's acknowledgements say about it. */
 #include "core/heartbeat.h"
 
+#define HEARTBEAT_OFFSET_MAX (UINT64_MAX >> 2) /* no stream comes so far */
+
 enum {
     HEARTBEAT_ALLOWANCE_BYTES = 64 * 1024,
     HEARTBEAT_ALLOWANCE_MS = 1000,
@@ -78,7 +80,7 @@ void heartbeat_received(struct heartbeat *heartbeat, uint64_t now_ms)
 void heartbeat_ponged(struct heartbeat *heartbeat, uint64_t pinged_offset)
 {
     if (pinged_offset > heartbeat->pong_offset)
-        heartbeat->pong_offset = pinged_offset;
+        heartbeat->pong_offset = pinged_offset & HEARTBEAT_OFFSET_MAX;
 }
 
 void heartbeat_tcp(struct heartbeat *heartbeat, uint64_t acked_offset, bool in_flight,

@@ -23,21 +23,21 @@ enum heartbeat_verdict {
 };
 
 struct heartbeat {
-    uint64_t sent_ms;         /* the last time something was handed to the kernel */
-    uint64_t received_ms;     /* the last time something arrived */
-    uint64_t ping_ms;         /* when the Ping was sent that nothing has answered; 0: none */
-    uint64_t ping_end_offset; /* stream offset after it */
-    uint64_t last_ping_ms;    /* when the newest Ping was sent */
-    uint64_t judged_from_ms;  /* its last byte was acknowledged by TCP, or judging was restarted;
-                                 0: not yet */
-    uint64_t written_offset;  /* of the stream, with the kernel */
-    uint64_t acked_offset;    /* of the stream, acknowledged by the peer's TCP when last asked */
-    uint64_t progress_ms;     /* the last time acked_offset moved, or nothing was outstanding */
-    uint64_t probe_ms;        /* the last time TCP was asked, or there was nothing to ask */
-    uint64_t pong_offset;     /* the peer had read up to here when it sent its last Pong */
-    bool in_flight;           /* when last asked, bytes were on their way (tcpi_unacked > 0);
-                                 fresh ones are, until TCP says otherwise */
-    bool reading;             /* false: we do not read, and judge nobody */
+    uint64_t sent_ms;          /* the last time something was handed to the kernel */
+    uint64_t received_ms;      /* the last time something arrived */
+    uint64_t ping_ms;          /* when the Ping was sent that nothing has answered; 0: none */
+    uint64_t ping_end_offset;  /* stream offset after it */
+    uint64_t last_ping_ms;     /* when the newest Ping was sent */
+    uint64_t judged_from_ms;   /* its last byte was acknowledged by TCP, or judging was restarted;
+                                  0: not yet */
+    uint64_t written_offset;   /* of the stream, with the kernel */
+    uint64_t acked_offset;     /* of the stream, acknowledged by the peer's TCP when last asked */
+    uint64_t progress_ms;      /* the last time acked_offset moved, or nothing was outstanding */
+    uint64_t probe_ms;         /* the last time TCP was asked, or there was nothing to ask */
+    uint64_t pong_offset : 62; /* the peer had read up to here when it sent its last Pong */
+    bool in_flight : 1;        /* when last asked, bytes were on their way (tcpi_unacked > 0);
+                                  fresh ones are, until TCP says otherwise */
+    bool reading : 1;          /* false: we do not read, and judge nobody */
 };
 
 void heartbeat_start(struct heartbeat *heartbeat, uint64_t now_ms);

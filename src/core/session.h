@@ -170,9 +170,10 @@ struct session {
     uint64_t data_ms;                 /* last data message from upstream, for silence */
     uint64_t both_paused_ms;          /* neither side is read since; 0: no */
     uint64_t inbox_bytes;             /* waiting for the client, as net last said */
-    uint64_t bytes_since_ping;        /* message bytes encoded after the newest Ping */
     struct close_frame *client_close; /* the Close that came from the client, while a receipt or
                                          the upstream's Close is owed; owned */
+    uint32_t bytes_since_ping;        /* message bytes encoded after the newest Ping; at UINT32_MAX
+                                         it stays */
     uint32_t refused_bytes;           /* client_full: the size of the message that did not fit */
     enum session_state state : 8;
     enum session_client_state client : 8;

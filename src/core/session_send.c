@@ -186,7 +186,9 @@ void session_sent(struct session *session, const struct session_send *send, uint
         return;
     case SESSION_SEND_MESSAGE:
         outbox_encoded(&session->outbox, end_offset);
-        session->bytes_since_ping += send->payload_bytes;
+        session->bytes_since_ping = send->payload_bytes < UINT32_MAX - session->bytes_since_ping
+                                        ? session->bytes_since_ping + (uint32_t)send->payload_bytes
+                                        : UINT32_MAX;
         if (session->replay_begins && !session_sent_is_enough(session))
             session->ping_now = true; /* a connection of one round trip shall move the outbox */
         session->replay_begins = false;

@@ -71,7 +71,7 @@ static bool is_unix_socket(int fd)
 
 bool client_init(struct net_session *net)
 {
-    conn_init(&net->client.conn, &net->worker->budget);
+    conn_init(&net->client.conn);
     net->client.asking = calloc(1, sizeof(*net->client.asking));
     return net->client.asking != NULL;
 }

@@ -20,18 +20,16 @@ enum {
     WRITE_FAILED_MS = 2000
 };
 
-void conn_init(struct conn *conn, struct budget *budget)
+void conn_init(struct conn *conn)
 {
     *conn = (struct conn){.watched = {.fd = -1}};
-    unsent_init(&conn->unsent, budget);
 }
 
 void conn_open(struct conn *conn, int fd, bool is_unix, struct readiness *readiness,
                const struct watched_calls *calls)
 {
     assert(conn->watched.fd < 0 && fd >= 0);
-    struct budget *budget = conn->unsent.budget;
-    conn_init(conn, budget);
+    conn_init(conn);
     conn->is_unix = is_unix;
     readiness_enter(readiness, &conn->watched, fd, calls);
 }
@@ -218,7 +216,7 @@ static void keep_rest(struct conn *conn, const struct iovec *pieces, int count, 
             continue;
         }
         const uint8_t *from = (const uint8_t *)pieces[i].iov_base + done;
-        if (!unsent_append(&conn->unsent, from, bytes - done)) {
+        if (!unsent_append(&conn->unsent, conn->watched.readiness->budget, from, bytes - done)) {
             conn_fail_writing(conn, ENOMEM); /* a hole in the stream cannot be mended */
             return;
         }

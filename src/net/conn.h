@@ -30,7 +30,7 @@ struct conn {
     bool is_shut : 1;    /* our side of the stream was ended */
 };
 
-void conn_init(struct conn *conn, struct budget *budget);
+void conn_init(struct conn *conn);
 
 /*
  * Take over a non-blocking socket.  calls are called with conn->watched; on_write when there was

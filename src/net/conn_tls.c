@@ -95,7 +95,7 @@ static bool keep_reply(struct conn_tls *tls, const uint8_t *data, size_t bytes)
     if (bytes > REPLY_BYTES_MAX - tls->reply_bytes)
         return false;
     tls->reply_bytes += bytes;
-    if (!unsent_append(&conn->unsent, data, bytes))
+    if (!unsent_append(&conn->unsent, conn->watched.readiness->budget, data, bytes))
         conn_fail_writing(conn, ENOMEM);
     return true;
 }
@@ -348,7 +348,6 @@ void conn_tls_begin(struct conn *conn)
 {
     struct conn_tls *tls = conn->tls;
     tls->conn = conn;
-    unsent_init(&tls->held, conn->unsent.budget);
     if (SSL_is_server(tls->ssl))
         return;
     ERR_clear_error();
@@ -376,7 +375,7 @@ static void seal(struct conn_tls *tls, const uint8_t *data, size_t bytes)
             return;
         }
     }
-    if (!unsent_append(&tls->held, data, bytes))
+    if (!unsent_append(&tls->held, tls->conn->watched.readiness->budget, data, bytes))
         conn_fail_writing(tls->conn, ENOMEM);
 }
 
@@ -424,7 +423,7 @@ void conn_tls_write(struct conn *conn, const struct iovec *pieces, int count)
 static void write_held(struct conn *conn)
 {
     struct unsent held = conn->tls->held;
-    unsent_init(&conn->tls->held, held.budget);
+    conn->tls->held = (struct unsent){0};
     while (unsent_bytes(&held) > 0) {
         struct iovec pieces[HELD_PIECES_MAX];
         size_t bytes = 0;

@@ -163,7 +163,7 @@ static void take_over(struct lingering *lingering, struct conn *from)
 {
     static const struct watched_calls calls = {.on_read = on_read, .on_write = on_write};
     struct conn *to = &lingering->conn;
-    conn_init(to, from->unsent.budget);
+    conn_init(to);
     const struct conn state = *from;
     int fd = conn_detach(from);
     conn_open(to, fd, state.is_unix, &lingering->worker->readiness, &calls);

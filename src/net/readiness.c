@@ -4,6 +4,11 @@
 #include <assert.h>
 #include <unistd.h>
 
+static const struct watched_calls *calls_of(const struct watched *watched)
+{
+    return watched->readiness->calls[watched->calls];
+}
+
 /* Tell the kernel what is wanted now.  False: it has no memory for it. */
 static bool tell(struct watched *watched)
 {
@@ -35,10 +40,10 @@ static void report(struct readiness *readiness, const struct epoll_event *event)
     ready &= watched->wanted;
     readiness->current = watched;
     if (ready & READINESS_READ)
-        watched->calls->on_read(watched);
+        calls_of(watched)->on_read(watched);
     if (readiness->current && (ready & watched->wanted & READINESS_WRITE)) {
         watched->wanted &= (uint8_t)~READINESS_WRITE;
-        watched->calls->on_write(watched);
+        calls_of(watched)->on_write(watched);
     }
     if (readiness->current && watched->told != watched->wanted)
         (void)tell(watched);
@@ -56,7 +61,7 @@ static void report_those_again(struct readiness *readiness)
         struct watched *watched = LIST_FIRST(&list)->watched;
         readiness_not_again(LIST_FIRST(&list));
         if (watched->wanted & READINESS_READ)
-            watched->calls->on_read(watched);
+            calls_of(watched)->on_read(watched);
     }
 }
 
@@ -123,7 +128,13 @@ void readiness_clear(struct readiness *readiness)
 void readiness_enter(struct readiness *readiness, struct watched *watched, int fd,
                      const struct watched_calls *calls)
 {
-    *watched = (struct watched){.readiness = readiness, .calls = calls, .fd = fd};
+    unsigned index = 0;
+    while (index < readiness->calls_count && readiness->calls[index] != calls)
+        index++;
+    assert(index < READINESS_CALLS_MAX);
+    if (index == readiness->calls_count)
+        readiness->calls[readiness->calls_count++] = calls;
+    *watched = (struct watched){.readiness = readiness, .fd = fd, .calls = (uint8_t)index};
 }
 
 void readiness_leave(struct watched *watched)

@@ -21,10 +21,12 @@
 enum {
     READINESS_READ = EPOLLIN,
     READINESS_WRITE = EPOLLOUT,
+    READINESS_CALLS_MAX = 8,   /* different ones: whose sockets there are */
     READINESS_BATCH_MAX = 256, /* of one poll */
     READINESS_POLLS_MAX = 16   /* in one callback: timers and other descriptors want theirs */
 };
 
+struct budget;
 struct watched;
 
 struct watched_calls {
@@ -35,8 +37,8 @@ struct watched_calls {
 /* A socket, as a part of what it belongs to. */
 struct watched {
     struct readiness *readiness;
-    const struct watched_calls *calls;
     int fd;         /* -1: none */
+    uint8_t calls;  /* index of readiness->calls */
     uint8_t wanted; /* READINESS_READ, READINESS_WRITE */
     uint8_t told;   /* the same, as the kernel knows it */
 };
@@ -52,12 +54,16 @@ LIST_HEAD(readiness_again_list, readiness_again);
 struct readiness {
     int fd; /* -1: not begun */
     struct event event;
+    const struct watched_calls *calls[READINESS_CALLS_MAX];
+    unsigned calls_count;
     struct readiness_again_list again;
     struct watched *current; /* whose callback runs; NULL: it has left meanwhile */
     int batch_at;
     int batch_count;
-    bool has_more;        /* the last poll was full */
-    uint64_t event_count; /* ever */
+    bool has_more;         /* the last poll was full */
+    uint64_t event_count;  /* ever */
+    struct budget *budget; /* what waits to be written to the sockets is counted there; NULL:
+                              nowhere */
     struct epoll_event batch[READINESS_BATCH_MAX];
 };
 
@@ -71,7 +77,7 @@ void readiness_clear(struct readiness *readiness);
  * called.  False: there was nothing. */
 bool readiness_wait(struct readiness *readiness, int timeout_ms);
 
-/* Watch fd; nothing of it is wanted yet. */
+/* Watch fd; nothing of it is wanted yet.  calls: one of READINESS_CALLS_MAX that live on. */
 void readiness_enter(struct readiness *readiness, struct watched *watched, int fd,
                      const struct watched_calls *calls);
 

@@ -18,7 +18,7 @@ enum { RELAY_IDLE_CLOSE_MS = 10 * 1000 }; /* so quiet before a Close 1000: it ma
  * while something is under way belongs into a block that exists only then.
  */
 #ifndef WSKEEP_CHECKS
-_Static_assert(sizeof(void *) > 8 || sizeof(struct net_session) <= 1184, "a session has grown");
+_Static_assert(sizeof(void *) > 8 || sizeof(struct net_session) <= 936, "a session has grown");
 #endif
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -125,7 +125,7 @@ void relay_begin(struct net_session *net)
         session_client_without_heartbeat(&net->core);
     if (request->has_credential)
         session_client_has_credential(&net->core);
-    net->number = workers_next_number(worker->workers);
+    net->number = workers_next_number(worker->workers) & (UINT64_MAX >> 5);
     net->is_begun = true;
     report_begun(net);
 

@@ -20,15 +20,15 @@ struct net_session {
     struct worker *worker;
     struct link *link;          /* held */
     struct link_config *config; /* held; replaced when an attempt begins after a reload */
-    uint64_t number;            /* in log lines; of all workers' sessions */
+    uint64_t number : 59;       /* in log lines; of all workers' sessions */
+    bool is_begun : 1;          /* the client's handshake was right */
+    bool is_touched : 1;        /* in worker->touched or worker->again */
+    bool is_dead : 1;           /* in worker->dead instead of worker->sessions */
+    bool is_late : 1;           /* its client had not asked yet when we began to stop */
+    bool is_shut : 1;           /* relay_shutdown() was here */
     struct client client;
     struct upstream upstream;
     struct timer timer;
-    bool is_begun;   /* the client's handshake was right */
-    bool is_touched; /* in worker->touched or worker->again */
-    bool is_dead;    /* in worker->dead instead of worker->sessions */
-    bool is_late;    /* its client had not asked yet when we began to stop */
-    bool is_shut;    /* relay_shutdown() was here */
     LIST_ENTRY(net_session) worker_entry;
     STAILQ_ENTRY(net_session) turn_entry;
 };

@@ -44,7 +44,7 @@ static void field_number(struct line *line, const char *name, uint64_t number)
 
 void report_name(const struct net_session *net, char out[REPORT_NAME_BYTES])
 {
-    snprintf(out, REPORT_NAME_BYTES, "%s#%" PRIu64, net->config->name, net->number);
+    snprintf(out, REPORT_NAME_BYTES, "%s#%" PRIu64, net->config->name, (uint64_t)net->number);
 }
 
 static void line_begin(struct line *line, const struct net_session *net)
@@ -52,7 +52,7 @@ static void line_begin(struct line *line, const struct net_session *net)
     const char *name = net->config->name;
     line->used = 0;
     line->field_count = 0;
-    say(line, "%s#%" PRIu64 ": ", name, net->number);
+    say(line, "%s#%" PRIu64 ": ", name, (uint64_t)net->number);
     field_text(line, "link", name);
     field_number(line, "session", net->number);
 }
@@ -138,7 +138,7 @@ void report_move(const struct net_session *net, const struct session_actions *ac
         say_cause(&line, actions);
     say_upstream(&line, net, move, place);
     if (move->cause == CAUSE_TLS_FAILED || move->cause == CAUSE_TLS_UNTRUSTED)
-        say_why(&line, net->upstream.tls_why);
+        say_why(&line, net->worker->tls_why);
     field_number(&line, "connection", net->core.counters.connections);
     if (move->cause != CAUSE_NONE && actions->close_rule >= 0) {
         say(&line, ", by close_rules[%d]", actions->close_rule);

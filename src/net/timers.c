@@ -18,11 +18,22 @@ void timers_clear(struct timers *timers)
     timers_init(timers);
 }
 
-bool timers_add(struct timers *timers, struct timer *timer, void (*run)(struct timer *timer))
+static uint32_t kind_of(struct timers *timers, timer_run *run)
+{
+    uint32_t kind = 1;
+    while (kind <= timers->kind_count && timers->runs[kind] != run)
+        kind++;
+    assert(kind <= TIMERS_KIND_COUNT_MAX);
+    if (kind > timers->kind_count)
+        timers->runs[++timers->kind_count] = run;
+    return kind;
+}
+
+bool timers_add(struct timers *timers, struct timer *timer, timer_run *run)
 {
     *timer = (struct timer){.place_ms = TIMERS_NEVER, .due_ms = TIMERS_NEVER};
     if (timers->member_count + 1 >= timers->capacity) {
-        size_t capacity = timers->capacity ? timers->capacity * 2 : CAPACITY_MIN;
+        uint32_t capacity = timers->capacity ? timers->capacity * 2 : CAPACITY_MIN;
         /* NOLINTNEXTLINE(bugprone-sizeof-expression): a heap of pointers, that is the size */
         struct timer **heap = realloc(timers->heap, capacity * sizeof(*heap));
         if (!heap)
@@ -31,27 +42,27 @@ bool timers_add(struct timers *timers, struct timer *timer, void (*run)(struct t
         timers->capacity = capacity;
     }
     timers->member_count++;
-    timer->run = run;
+    timer->kind = kind_of(timers, run);
     return true;
 }
 
-static void place(struct timers *timers, struct timer *timer, size_t index)
+static void place(struct timers *timers, struct timer *timer, uint32_t index)
 {
     timers->heap[index] = timer;
     timer->index = index;
 }
 
-static void sift_up(struct timers *timers, struct timer *timer, size_t index)
+static void sift_up(struct timers *timers, struct timer *timer, uint32_t index)
 {
     for (; index > 1 && timers->heap[index / 2]->place_ms > timer->place_ms; index /= 2)
         place(timers, timers->heap[index / 2], index);
     place(timers, timer, index);
 }
 
-static void sift_down(struct timers *timers, struct timer *timer, size_t index)
+static void sift_down(struct timers *timers, struct timer *timer, uint32_t index)
 {
     for (;;) {
-        size_t child = index * 2;
+        uint32_t child = index * 2;
         if (child > timers->count)
             break;
         if (child < timers->count &&
@@ -67,7 +78,7 @@ static void sift_down(struct timers *timers, struct timer *timer, size_t index)
 
 static void take_out(struct timers *timers, struct timer *timer)
 {
-    size_t index = timer->index;
+    uint32_t index = timer->index;
     struct timer *last = timers->heap[timers->count--];
     timer->index = 0;
     if (last == timer)
@@ -84,17 +95,17 @@ static void put_in(struct timers *timers, struct timer *timer)
 
 void timers_remove(struct timers *timers, struct timer *timer)
 {
-    if (!timer->run)
+    if (timer->kind == 0)
         return;
     if (timer->index)
         take_out(timers, timer);
-    timer->run = NULL;
+    timer->kind = 0;
     timers->member_count--;
 }
 
 void timers_set(struct timers *timers, struct timer *timer, uint64_t due_ms)
 {
-    assert(timer->run);
+    assert(timer->kind != 0);
     timer->due_ms = due_ms;
     if (!timer->index) {
         if (due_ms != TIMERS_NEVER)

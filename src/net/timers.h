@@ -13,18 +13,24 @@
 
 #define TIMERS_NEVER UINT64_MAX
 
+enum { TIMERS_KIND_COUNT_MAX = 16 };
+
 struct timer {
     uint64_t place_ms; /* its place in the heap: never later than due_ms */
     uint64_t due_ms;   /* when it shall run */
-    size_t index;      /* in the heap, from 1; 0: not there */
-    void (*run)(struct timer *timer);
+    uint32_t index;    /* in the heap, from 1; 0: not there */
+    uint32_t kind;     /* index of timers->runs, from 1; 0: not a member */
 };
 
+typedef void timer_run(struct timer *timer);
+
 struct timers {
+    timer_run *runs[TIMERS_KIND_COUNT_MAX + 1]; /* what running one means; runs[0] is not used */
+    uint32_t kind_count;
     struct timer **heap; /* heap[1] is the earliest; heap[0] is not used */
-    size_t count;
-    size_t capacity;
-    size_t member_count; /* timers that may be set: there is room for all of them */
+    uint32_t count;
+    uint32_t capacity;
+    uint32_t member_count; /* timers that may be set: there is room for all of them */
 };
 
 /* delay_ms from now; either may be TIMERS_NEVER. */
@@ -42,16 +48,21 @@ void timers_init(struct timers *timers);
 void timers_clear(struct timers *timers);
 
 /*
- * Make timer a member, which is not set yet.  False when there is no memory; after this nothing
- * about it can fail.
+ * Make timer a member, which is not set yet.  run: one of TIMERS_KIND_COUNT_MAX.  False when there
+ * is no memory; after this nothing about it can fail.
  */
-bool timers_add(struct timers *timers, struct timer *timer, void (*run)(struct timer *timer));
+bool timers_add(struct timers *timers, struct timer *timer, timer_run *run);
 
 /* Not a member any more.  A timer that never became one (all zero) is left alone. */
 void timers_remove(struct timers *timers, struct timer *timer);
 
 /* Run it at due_ms, whatever was set before.  TIMERS_NEVER: not at all. */
 void timers_set(struct timers *timers, struct timer *timer, uint64_t due_ms);
+
+static inline void timers_run(const struct timers *timers, struct timer *timer)
+{
+    timers->runs[timer->kind](timer);
+}
 
 /* Take the next one that is due at now_ms out of the heap, or NULL.  It is not set then. */
 struct timer *timers_take_due(struct timers *timers, uint64_t now_ms);

@@ -10,11 +10,6 @@ enum {
     CHUNK_BYTES_MAX = 64 * 1024 /* under malloc's threshold for mmap() */
 };
 
-void unsent_init(struct unsent *unsent, struct budget *budget)
-{
-    *unsent = (struct unsent){.budget = budget};
-}
-
 static void drop_first(struct unsent *unsent)
 {
     struct unsent_chunk *chunk = unsent->first;
@@ -22,15 +17,21 @@ static void drop_first(struct unsent *unsent)
     if (next) {
         next->last = chunk->last;
         next->all_bytes = chunk->all_bytes;
+        next->budget = chunk->budget;
     }
     unsent->first = next;
     free(chunk);
 }
 
+static void give(struct unsent *unsent, uint64_t bytes)
+{
+    if (unsent->first && unsent->first->budget)
+        budget_give(unsent->first->budget, bytes);
+}
+
 void unsent_clear(struct unsent *unsent)
 {
-    if (unsent->budget)
-        budget_give(unsent->budget, unsent_bytes(unsent));
+    give(unsent, unsent_bytes(unsent));
     while (unsent->first)
         drop_first(unsent);
 }
@@ -69,7 +70,7 @@ static size_t chunk_fill(struct unsent_chunk *chunk, const uint8_t *data, size_t
     return bytes;
 }
 
-bool unsent_append(struct unsent *unsent, const void *data, size_t bytes)
+bool unsent_append(struct unsent *unsent, struct budget *budget, const void *data, size_t bytes)
 {
     const uint8_t *at = data;
     size_t left = bytes;
@@ -104,9 +105,10 @@ bool unsent_append(struct unsent *unsent, const void *data, size_t bytes)
     if (unsent->first) {
         unsent->first->last = last;
         unsent->first->all_bytes = owed_bytes + bytes;
+        unsent->first->budget = budget;
     }
-    if (unsent->budget)
-        budget_take(unsent->budget, bytes);
+    if (budget)
+        budget_take(budget, bytes);
     return true;
 }
 
@@ -124,8 +126,7 @@ void unsent_consume(struct unsent *unsent, size_t bytes)
     assert(bytes <= unsent_bytes(unsent));
     if (bytes > 0)
         unsent->first->all_bytes -= bytes;
-    if (unsent->budget)
-        budget_give(unsent->budget, bytes);
+    give(unsent, bytes);
     while (bytes > 0) {
         struct unsent_chunk *chunk = unsent->first;
         size_t piece = chunk->end - chunk->begin;
@@ -142,5 +143,5 @@ void unsent_move(struct unsent *to, struct unsent *from)
 {
     assert(!to->first);
     *to = *from;
-    *from = (struct unsent){.budget = from->budget};
+    from->first = NULL;
 }

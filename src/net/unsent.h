@@ -15,9 +15,10 @@
 
 struct unsent_chunk {
     struct unsent_chunk *next;
-    struct unsent_chunk *last; /* of all; this and all_bytes in the first one only */
+    struct unsent_chunk *last; /* of all; this, all_bytes and budget in the first one only */
     uint64_t all_bytes;
-    uint32_t begin; /* of what is still owed */
+    struct budget *budget; /* what is owed is counted there; NULL: nowhere */
+    uint32_t begin;        /* of what is still owed */
     uint32_t end;
     uint32_t capacity;
     uint8_t bytes[];
@@ -25,7 +26,6 @@ struct unsent_chunk {
 
 struct unsent {
     struct unsent_chunk *first; /* NULL: nothing is owed */
-    struct budget *budget;      /* what it holds is counted there; may be NULL */
 };
 
 static inline uint64_t unsent_bytes(const struct unsent *unsent)
@@ -33,13 +33,12 @@ static inline uint64_t unsent_bytes(const struct unsent *unsent)
     return unsent->first ? unsent->first->all_bytes : 0;
 }
 
-void unsent_init(struct unsent *unsent, struct budget *budget);
-
 /* Forget all that is left. */
 void unsent_clear(struct unsent *unsent);
 
-/* Copy in at the end.  False when there is no memory: nothing was added then. */
-bool unsent_append(struct unsent *unsent, const void *data, size_t bytes);
+/* Copy in at the end.  budget: the same for all that is owed at a time; may be NULL.  False when
+ * there is no memory: nothing was added then. */
+bool unsent_append(struct unsent *unsent, struct budget *budget, const void *data, size_t bytes);
 
 /* The front, for writev(): at most count pieces.  Returns how many. */
 int unsent_front(const struct unsent *unsent, struct iovec *pieces, int count);

@@ -13,7 +13,7 @@
 
 void upstream_init(struct net_session *net)
 {
-    conn_init(&net->upstream.conn, &net->worker->budget);
+    conn_init(&net->upstream.conn);
 }
 
 const struct url *upstream_url(const struct net_session *net)
@@ -214,7 +214,7 @@ static enum cause end_cause(struct net_session *net, int error)
     struct upstream *upstream = &net->upstream;
     if (!upstream->conn.tls)
         return dial_cause_of(error);
-    switch (conn_tls_end(upstream->conn.tls, &upstream->tls_why)) {
+    switch (conn_tls_end(upstream->conn.tls, &net->worker->tls_why)) {
     case CONN_TLS_FAILED:
         return CAUSE_TLS_FAILED;
     case CONN_TLS_UNTRUSTED:

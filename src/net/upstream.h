@@ -34,7 +34,6 @@ struct upstream {
     struct dial *dial;       /* while an attempt is under way */
     struct fresh *fresh;     /* what its request is made of; NULL: nothing is */
     struct tls_context *tls; /* of the newest attempt; NULL: without TLS */
-    const char *tls_why;     /* how TLS failed, when that was the end */
     struct message_reader reader;
     struct budget_share share;       /* what the reader holds of memory_max */
     struct compression *compression; /* NULL: off */

@@ -118,6 +118,7 @@ bool worker_init(struct worker *worker, struct log *log, uint64_t memory_bytes_m
         !worker->send_buffer || worker->timer_fd < 0 || worker->spare_fd < 0 || !has_heap_watch ||
         !readiness_init(&worker->readiness, worker->base))
         goto fail;
+    worker->readiness.budget = &worker->budget;
     event_assign(&worker->timer_event, worker->base, worker->timer_fd, EV_READ | EV_PERSIST,
                  on_timer, worker);
     if (event_add(&worker->timer_event, NULL) == 0)
@@ -201,7 +202,7 @@ static void run_timers(struct worker *worker)
     if (did_not_run(worker))
         relay_did_not_run(worker);
     for (struct timer *timer; (timer = timers_take_due(&worker->timers, worker_now(worker)));)
-        timer->run(timer);
+        timers_run(&worker->timers, timer);
 }
 
 static void note_heap(struct worker *worker)

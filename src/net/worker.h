@@ -97,6 +97,7 @@ struct worker {
     uint8_t *send_buffer;    /* WORKER_SEND_BYTES, for the session that sends */
     struct gather gather;    /* for a client */
     struct gather pongs;     /* for an upstream that pings */
+    const char *tls_why;     /* how TLS failed, of the connection that is being reported */
     uint8_t control_body[FRAME_CONTROL_BYTES_MAX]; /* of a Ping or Close that core hands out */
 
     struct net_session_list sessions; /* all that live */

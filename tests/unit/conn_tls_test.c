@@ -81,7 +81,7 @@ static void set_up(void)
     setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
     peer_fd = fds[1];
     read_events = 0;
-    conn_init(&conn, NULL);
+    conn_init(&conn);
     conn_open(&conn, fds[0], true, &readiness, &calls);
 
     peer_context = SSL_CTX_new(TLS_server_method());

@@ -61,7 +61,7 @@ static void pass(uint64_t delay_ms)
     struct timer *timer;
     now_ms += delay_ms;
     while ((timer = timers_take_due(&timers, now_ms)))
-        timer->run(timer);
+        timers_run(&timers, timer);
 }
 
 START_TEST(blocks_and_what_is_free_stay_small_beside_memory_max)

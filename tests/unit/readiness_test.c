@@ -226,7 +226,7 @@ static void close_all_others(struct end *end)
     for (int i = 0; i < 8; i++)
         if (&ends[i] != end && ends[i].watched.fd >= 0) {
             close_end(&ends[i]);
-            ends[i].watched.calls = NULL;
+            ends[i].watched.calls = UINT8_MAX;
         }
 }
 

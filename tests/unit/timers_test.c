@@ -61,7 +61,7 @@ START_TEST(nothing_set_is_never_due)
     ck_assert_uint_eq(timers_earliest_ms(&timers), TIMERS_NEVER);
     ck_assert_int_eq(take(TIMERS_NEVER), -1);
     ck_assert(add(&timer[0]));
-    ck_assert_ptr_eq(timer[0].run, run_nothing);
+    ck_assert_ptr_eq(timers.runs[timer[0].kind], run_nothing);
     ck_assert_uint_eq(timers_earliest_ms(&timers), TIMERS_NEVER);
     ck_assert_int_eq(take(TIMERS_NEVER), -1);
 }

@@ -163,7 +163,7 @@ static const struct watched_calls calls = {.on_read = on_event, .on_write = on_e
 
 static bool open_end(struct conn *conn, int fd, struct conn_tls *tls)
 {
-    conn_init(conn, NULL);
+    conn_init(conn);
     conn_open(conn, fd, true, &readiness, &calls);
     if (!tls)
         return false;
