@@ -19,7 +19,7 @@ from ports import ReservedPort
 from wskeepd_process import WSKEEPD_FAULTS, Wskeepd
 
 MESSAGES = 10
-LONG_BYTES = 150_000  #: more than a Unix socket holds, twice
+LONG_BYTES = 300_000  #: more than a Unix socket holds, twice, and than one turn sends
 BREAK_AFTER = 5  #: messages of a conversation, on its first connection
 TRIES_MAX = 4
 PATIENCE_S = 20
