@@ -128,6 +128,28 @@ START_TEST(only_what_is_wanted_is_reported)
 }
 END_TEST
 
+static void count_ten(struct watched *watched)
+{
+    ((struct end *)(void *)watched)->reads += 10;
+}
+
+START_TEST(each_socket_has_its_own_calls)
+{
+    static const struct watched_calls others = {.on_read = count_ten};
+    int fd = ends[1].watched.fd;
+    readiness_leave(&ends[1].watched);
+    readiness_enter(&readiness, &ends[1].watched, fd, &others);
+    for (int i = 0; i < 3; i++) {
+        ck_assert(readiness_want(&ends[i].watched, READINESS_READ));
+        peer_says_something(&ends[i]);
+    }
+    turn();
+    ck_assert_int_eq(ends[0].reads, 1);
+    ck_assert_int_eq(ends[1].reads, 10);
+    ck_assert_int_eq(ends[2].reads, 1);
+}
+END_TEST
+
 START_TEST(writing_is_reported_once_and_the_kernel_knows)
 {
     ck_assert(readiness_want(&ends[0].watched, READINESS_WRITE));
@@ -365,6 +387,7 @@ int main(void)
     TCase *tcase = tcase_create("readiness");
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, only_what_is_wanted_is_reported);
+    tcase_add_test(tcase, each_socket_has_its_own_calls);
     tcase_add_test(tcase, writing_is_reported_once_and_the_kernel_knows);
     tcase_add_test(tcase, who_goes_on_writing_costs_no_call);
     tcase_add_test(tcase, more_than_one_poll_of_them_are_all_reported_in_one_turn);

@@ -76,6 +76,18 @@ START_TEST(a_ping_does_not_wait_when_the_acknowledgement_is_wanted_soon)
 }
 END_TEST
 
+START_TEST(a_ping_is_wanted_also_when_4_gib_went_without_one)
+{
+    fixture_open(&fixture);
+    fixture_message_of(&fixture, 0);
+    fixture_flush(&fixture, true);
+    fixture_pong(&fixture);
+    fixture.session.bytes_since_ping = UINT32_MAX - 100;
+    fixture_message_of(&fixture, 200);
+    ck_assert_str_eq(fixture_flush(&fixture, true), "mp");
+}
+END_TEST
+
 START_TEST(no_more_than_the_window_is_sent_beyond_the_last_acknowledgement)
 {
     fixture.settings.window_bytes = 1000;
@@ -326,6 +338,7 @@ int main(void)
     tcase_add_test(tcase, the_next_ping_waits_for_ping_spacing_and_for_the_pong);
     tcase_add_loop_test(tcase, a_ping_does_not_wait_when_the_acknowledgement_is_wanted_soon, 0,
                         sizeof urgent / sizeof *urgent);
+    tcase_add_test(tcase, a_ping_is_wanted_also_when_4_gib_went_without_one);
     tcase_add_test(tcase, no_more_than_the_window_is_sent_beyond_the_last_acknowledgement);
     tcase_add_test(tcase, one_message_larger_than_the_window_goes_alone);
     tcase_add_test(tcase, a_ping_without_its_pong_is_followed_by_others_at_most_four_in_flight);
