@@ -29,6 +29,7 @@ struct outbox_chunk {
 static struct outbox_entry *outbox_entry_of(const struct outbox *outbox, uint64_t sequence)
 {
     struct outbox_ring *ring = outbox->ring;
+    assert(ring);
     uint32_t index = ring->first + (uint32_t)(sequence - outbox->first_sequence);
     return &ring->entries[index & (ring->capacity - 1)];
 }

@@ -1,6 +1,7 @@
 /* The upstream's way out. */
 #include "net/upstream_send.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -226,11 +227,12 @@ void upstream_send_turn(struct net_session *net)
 {
     struct upstream *upstream = &net->upstream;
     struct upstream_send *sending = &upstream->sending;
-    struct upstream_frame frame;
+    struct upstream_frame frame = {0};
     struct turn turn = {.net = net, .frame = &frame};
     sending->has_more = false;
     if (!conn_is_flushed(&upstream->conn) || upstream->conn.write_error || sending->close_was_sent)
         return;
+    assert(sending->kept || sending->stage == UPSTREAM_SEND_NOTHING);
     if (sending->kept)
         frame = *sending->kept;
     while (encode_next(&turn))
