@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any
 
 import pytest
 
+from frames import BINARY, encode
 from messages import check_delivery, noise, numbered
 from polling import wait_until, wait_until_still
 from raw_peers import RawServerConnection, answer_pings
@@ -278,6 +280,35 @@ def test_memory_max_bounds_all_sessions(scene: Scene) -> None:
     for conversation in server.conversations:
         assert conversation.numbers == list(range(count))
     check_memory(kept, 16 * MIB)
+
+
+def test_what_waits_for_a_client_counts(scene: Scene) -> None:
+    """What one client does not read fills memory_max: a message of another finds no room."""
+
+    def push(connection: RawServerConnection) -> None:
+        connection.upgrade()
+        connection.write(encode(BINARY, bytes(1000)) * 16_384)  # four times memory_max
+        connection.serve_to_end(answer_pings)
+
+    slow = scene.link(
+        scene.raw_server(push).url, name="slow", listen=scene.unix_listen(), delivery=PATIENT
+    )
+    quick = scene.link(
+        scene.websockets_server(echo=True).url, name="quick", delivery={"overflow": "close"}
+    )
+    daemon = scene.start(slow, quick, memory_max="4MiB", workers=1)  # two tell each other now and then
+    reader = scene.websockets_client(Kept(daemon, slow).url, reading=False)
+    client = scene.raw_client(Kept(daemon, quick).port)
+    client.handshake()
+
+    def is_turned_away() -> bool:
+        with contextlib.suppress(OSError):  # it may be, meanwhile
+            client.send(BINARY, bytes(2000))  # more than the pushed ones can leave
+        return bool(daemon.find("session-end", link="quick", cause="overflow"))
+
+    wait_until(is_turned_away, daemon.tail)
+    reader.read()
+    wait_until(lambda: len(reader.messages) == 16_384, "all that waited")
 
 
 def test_client_that_never_reads_disturbs_nobody(scene: Scene) -> None:
