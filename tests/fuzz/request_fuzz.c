@@ -315,6 +315,10 @@ static void check_handshake(struct link_config *config, const uint8_t *data, siz
     else
         check_refusal(status, why);
     client_request_free(request);
+    if (status == 101) { /* it leaves: a link is never full here */
+        link_client_left(&link);
+        link_session_ended(&link);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_bytes)
