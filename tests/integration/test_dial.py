@@ -252,7 +252,9 @@ def test_name_that_hangs_and_holds_nobody_up(names: NameServer, inside: Scene) -
     inside.client(fine["listen"])
     daemon.wait_for_move("open", link="fine")
     assert names.asked.count(NAME) == 1
-    assert {name for name in hanging if name in names.asked} == {hanging[0]}  # glibc may ask again
+    #: One for each of the two links that wait; mostly the same, but so busy a machine may be that no
+    #: thread has begun with the first name when it is given up.
+    assert 1 <= len({name for name in hanging if name in names.asked}) <= 2
     assert thread_count(daemon) <= 1 + THREADS_MAX
     # SIGTERM, while a look-up hangs: the scene checks that it ends, and with 0.
 
