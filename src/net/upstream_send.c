@@ -219,7 +219,7 @@ static void keep_frame(struct net_session *net, const struct upstream_frame *fra
         sending->kept = malloc(sizeof(*sending->kept));
     if (sending->kept)
         *sending->kept = *frame;
-    else
+    else if (!net->upstream.conn.write_error) /* else that is how it ends */
         conn_fail_writing(&net->upstream.conn, ENOMEM);
 }
 
